@@ -1,0 +1,97 @@
+//! The SQLite file: settings, tables, and whether it is whole. Not here: what the rows mean (`transaction`).
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+use crate::error::{Result, VaultError};
+use crate::files;
+use crate::seal::{Label, SealingKey};
+
+/// Marks the file as a vault's: "seal".
+const APPLICATION_ID: i32 = 0x7365_616c;
+const SCHEMA_VERSION: i32 = 1;
+/// Statements that a connection keeps prepared; there are about 30 different ones.
+const STATEMENTS_MAX: usize = 64;
+/// How long a checkpoint waits for readers.
+const BUSY_WAIT: Duration = Duration::from_secs(5);
+/// A database up to this size is checked whole whenever it is opened (about 0.1 s); see `Vault::verify`.
+const OPEN_CHECK_BYTES_MAX: u64 = 32 * 1_024 * 1_024;
+
+const SCHEMA: &str = include_str!("schema.sql");
+const IDENTITY: &[u8] = b"this database belongs to this key";
+
+/// Makes a new database that names its vault's key.
+pub(crate) fn create(path: &Path, vault_key: &SealingKey) -> Result<()> {
+    // Created before SQLite would, for the mode; SQLite gives its log and index the same one.
+    drop(files::create_private(path).map_err(VaultError::file("create the vault's database"))?);
+    let mut connection = connect(path)?;
+    let transaction = connection.transaction()?;
+    transaction.execute_batch(SCHEMA)?;
+    let identity = vault_key.derive(Label::Identity).seal(&[], IDENTITY)?;
+    transaction.execute("INSERT INTO identity (sealed) VALUES (?1)", [identity])?;
+    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+    transaction.commit()?;
+    connection.close().map_err(|(_, error)| error)?;
+    files::sync_dir_of(path).map_err(VaultError::file("sync the vault's folder"))
+}
+
+/// Opens the writing connection of an existing database and checks that it is this vault's.
+pub(crate) fn open_writer(path: &Path, vault_key: &SealingKey) -> Result<Connection> {
+    let bytes = path.metadata().map_err(|_| VaultError::DatabaseDamaged)?.len();
+    let connection = connect(path)?;
+    let application_id: i32 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    let version: i32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if application_id != APPLICATION_ID {
+        return Err(VaultError::DatabaseDamaged);
+    }
+    if version > SCHEMA_VERSION {
+        return Err(VaultError::NewerVersion);
+    }
+    let identity: Vec<u8> = connection.query_row("SELECT sealed FROM identity", [], |row| row.get(0))?;
+    vault_key.derive(Label::Identity).open(&[], &identity).ok_or(VaultError::DatabaseDamaged)?;
+    if bytes <= OPEN_CHECK_BYTES_MAX {
+        check_structure(&connection)?;
+    }
+    Ok(connection)
+}
+
+/// Opens the connection that only reads.
+pub(crate) fn open_reader(path: &Path) -> Result<Connection> {
+    let connection = connect(path)?;
+    connection.pragma_update(None, "query_only", "ON")?;
+    Ok(connection)
+}
+
+/// SQLite's own check of every page and index entry: a row must not vanish because a bit of an index flipped.
+pub(crate) fn check_structure(connection: &Connection) -> Result<()> {
+    let verdict: String = connection.pragma_query_value(None, "integrity_check", |row| row.get(0))?;
+    if verdict == "ok" { Ok(()) } else { Err(VaultError::DatabaseDamaged) }
+}
+
+/// Moves the log into the database and empties it, so that deleted rows are not in the log either. Waits for
+/// readers for a while; what they still hold goes with the next checkpoint.
+pub(crate) fn empty_log(connection: &Connection) -> Result<()> {
+    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+    Ok(())
+}
+
+fn connect(path: &Path) -> Result<Connection> {
+    // Without CREATE: a missing database is damage and must not become an empty one.
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY_WAIT)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    // On Apple fsync alone does not reach the platter.
+    connection.pragma_update(None, "fullfsync", "ON")?;
+    connection.pragma_update(None, "checkpoint_fullfsync", "ON")?;
+    connection.pragma_update(None, "secure_delete", "ON")?;
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    connection.pragma_update(None, "trusted_schema", "OFF")?;
+    connection.pragma_update(None, "cell_size_check", "ON")?;
+    Ok(connection)
+}

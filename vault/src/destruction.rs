@@ -1,0 +1,128 @@
+//! The life of wrapping keys: created before rows use them, destroyed before rows are deleted, and finished on
+//! opening where a crash came between. Not here: the key files themselves (`wrapping`).
+
+use std::collections::HashSet;
+
+use rusqlite::Connection;
+
+use crate::database;
+use crate::error::Result;
+use crate::transaction::WriteTransaction;
+use crate::vault::Vault;
+use crate::wrapping::{KeyName, KeyNumber, Leftover};
+
+impl Vault {
+    /// Makes sure that a wrapping key of this id exists, durably. The id is blinded before it touches the disk.
+    ///
+    /// After a destruction the same id may be used again, for a new key that opens nothing of the old one.
+    ///
+    /// # Errors
+    /// `WrappingIdLength`, `WrappingKeyDamaged`, and those of the disk.
+    pub fn create_wrapping_key(&self, id: &[u8]) -> Result<()> {
+        let name = self.keys.wrapping_name(id)?;
+        let mut writer = self.writer();
+        let mut created = None;
+        let outcome = self.change(&mut writer, |tx| {
+            if let Some(number) = tx.wrapping_number(&name)? {
+                if self.wrapping.is_there(number, &name)? {
+                    return Ok(());
+                }
+                tx.delete_wrapped(number)?;
+            }
+            let number = tx.insert_wrapping_key(&name)?;
+            created = Some(number);
+            // The file first, then the commit: a number in the database always had its file.
+            self.wrapping.create(number, &name)
+        });
+        if let (Err(_), Some(number)) = (&outcome, created) {
+            // A file without a number is also removed on the next opening.
+            let _ = self.wrapping.erase(number).and_then(|()| self.wrapping.forget(number));
+        }
+        outcome
+    }
+
+    /// Destroys a wrapping key: at return nothing that it wrapped can be opened any more, neither here nor in an
+    /// earlier copy of the database, and its rows are deleted. Unknown and destroyed ids are fine.
+    ///
+    /// The key's file is overwritten and removed. A disk that writes elsewhere (flash, copy-on-write, snapshots)
+    /// may keep the old block; that block is sealed under the vault key.
+    ///
+    /// # Errors
+    /// Those of the disk. If the deletion of the rows fails (a full disk), the key is destroyed nevertheless; call
+    /// again, or open the vault again, to delete them.
+    pub fn destroy_wrapping_key(&self, id: &[u8]) -> Result<()> {
+        let name = self.keys.wrapping_name(id)?;
+        let mut writer = self.writer();
+        let Some(number) = self.change(&mut writer, |tx| tx.wrapping_number(&name))? else {
+            return Ok(());
+        };
+        self.wrapping.erase(number)?;
+        self.change(&mut writer, |tx| tx.delete_wrapped(number))?;
+        self.wrapping.forget(number)?;
+        self.empty_log(&writer)
+    }
+
+    /// Deletes the rows whose wrapping keys are not on this disk and returns how many there were: after a database
+    /// was restored from a backup, which never holds wrapping keys.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn delete_unopenable(&self) -> Result<usize> {
+        let mut writer = self.writer();
+        let deleted = self.change(&mut writer, |tx| {
+            let mut deleted = 0;
+            for (number, name) in tx.wrapping_keys()? {
+                if !self.wrapping.is_there(number, &name)? {
+                    deleted += tx.delete_wrapped(number)?;
+                }
+            }
+            Ok(deleted)
+        })?;
+        self.empty_log(&writer)?;
+        Ok(deleted)
+    }
+
+    /// Finishes what a crash interrupted: destructions, and creations that were never committed.
+    pub(crate) fn finish_destructions(&self) -> Result<()> {
+        let leftovers = self.wrapping.leftovers()?;
+        let mut writer = self.writer();
+        let unfinished = self.change(&mut writer, |tx| {
+            let known: HashSet<KeyNumber> =
+                tx.wrapping_keys()?.into_iter().map(|(number, _): (_, KeyName)| number).collect();
+            let unfinished: Vec<_> = leftovers
+                .into_iter()
+                .filter_map(|leftover| match leftover {
+                    Leftover::Gone(number) => Some(number),
+                    Leftover::Key(number) => Some(number).filter(|number| !known.contains(number)),
+                })
+                .collect();
+            Ok(unfinished)
+        })?;
+        if unfinished.is_empty() {
+            return Ok(());
+        }
+        for number in &unfinished {
+            self.wrapping.erase(*number)?;
+        }
+        self.change(&mut writer, |tx| {
+            unfinished.iter().try_for_each(|number| tx.delete_wrapped(*number).map(drop))
+        })?;
+        for number in &unfinished {
+            self.wrapping.forget(*number)?;
+        }
+        self.empty_log(&writer)
+    }
+
+    /// Begins, runs and commits with this crate's own errors.
+    fn change<T>(
+        &self,
+        writer: &mut Connection,
+        work: impl FnOnce(&mut WriteTransaction<'_>) -> Result<T>,
+    ) -> Result<T> {
+        self.write_on(writer, work)
+    }
+
+    fn empty_log(&self, writer: &Connection) -> Result<()> {
+        database::empty_log(writer).inspect_err(|_| self.fail())
+    }
+}
