@@ -19,7 +19,7 @@ pub const BODY_BYTES_MAX: usize = 64 * 1024;
 pub const BODY_INFLATED_BYTES_MAX: usize = 1024 * 1024;
 /// Record ids, bytes.
 const RECORD_ID_BYTES_MAX: usize = 128;
-/// Measured on a year of heart rate: level 3 is within 4 % of level 9's size at a fifth of its time.
+/// The library's own default: FHIR JSON repeats itself so much that higher levels gain little.
 const ZSTD_LEVEL: i32 = 3;
 
 /// One record's new state.
