@@ -4,6 +4,9 @@ use std::io;
 
 use crate::range::{KEY_BYTES_MAX, VALUE_BYTES_MAX, WRAPPING_ID_BYTES_MAX};
 
+/// SQLite's generic error: a statement that does not fit the schema.
+const SQLITE_ERROR: i32 = 1;
+
 /// The result of everything in this crate.
 pub type Result<T, E = VaultError> = std::result::Result<T, E>;
 
@@ -137,6 +140,8 @@ impl From<rusqlite::Error> for VaultError {
             Some(cause) => match cause.code {
                 ErrorCode::DiskFull => Self::DiskFull,
                 ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => Self::DatabaseDamaged,
+                // Every statement is fixed text: one that no longer compiles met a damaged schema.
+                ErrorCode::Unknown if cause.extended_code == SQLITE_ERROR => Self::DatabaseDamaged,
                 _ => Self::Database { code: cause.extended_code },
             },
             // A column of the wrong type or size: not written by this crate.

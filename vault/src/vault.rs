@@ -18,7 +18,8 @@ use crate::wrapping::{KeyName, WrappingKeys};
 use crate::{database, files, header};
 
 const HEADER_FILE: &str = "header";
-const HEADER_NEW_FILE: &str = "header.new";
+/// Says that a database without a header is an unfinished creation, not a loss.
+const UNFINISHED_FILE: &str = "unfinished";
 const DATABASE_FILE: &str = "vault.db";
 const LOCK_FILE: &str = "lock";
 const WRAPPING_DIR: &str = "wrapping";
@@ -64,8 +65,8 @@ impl Vault {
         }
         clear_unfinished(dir)?;
         let (vault_key, header) = header::establish(dir, unlock, rng)?;
-        // This file says that a database without a header is an unfinished creation, not a loss.
-        files::write_whole(&dir.join(HEADER_NEW_FILE), &[]).map_err(VaultError::file("write the header"))?;
+        files::write_whole(&dir.join(UNFINISHED_FILE), &[])
+            .map_err(VaultError::file("mark the vault as unfinished"))?;
         database::create(&dir.join(DATABASE_FILE), &vault_key)?;
         files::write_whole(&dir.join(HEADER_FILE), &header).map_err(VaultError::file("write the header"))?;
         Self::assemble(dir, vault_key, lock)
@@ -77,7 +78,7 @@ impl Vault {
     /// `NotThere`, `InUse`, `WrongKey`, `OtherUnlock`, damage by name, and those of the disk.
     pub fn open(dir: &Path, unlock: &Unlock) -> Result<Self> {
         if !Self::exists(dir) {
-            let is_lost = dir.join(DATABASE_FILE).exists() && !dir.join(HEADER_NEW_FILE).exists();
+            let is_lost = dir.join(DATABASE_FILE).exists() && !dir.join(UNFINISHED_FILE).exists();
             return Err(if is_lost { VaultError::HeaderMissing } else { VaultError::NotThere });
         }
         let lock = files::lock(&dir.join(LOCK_FILE))?;
@@ -141,6 +142,19 @@ impl Vault {
         work: impl FnOnce(&mut WriteTransaction<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
         self.refuse_failed()?;
+        let outcome = self.attempt(writer, work);
+        if !writer.is_autocommit() {
+            // Not even the rollback succeeded.
+            self.fail();
+        }
+        outcome
+    }
+
+    fn attempt<T, E: From<VaultError>>(
+        &self,
+        writer: &mut Connection,
+        work: impl FnOnce(&mut WriteTransaction<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
         let transaction =
             writer.transaction_with_behavior(TransactionBehavior::Immediate).map_err(VaultError::from)?;
         let mut write = WriteTransaction::new(&transaction, &self.keys, &self.wrapping);
@@ -177,6 +191,8 @@ impl Vault {
         let wrapping = WrappingKeys::open(dir.join(WRAPPING_DIR), vault_key)?;
         let vault = Self { writer, reader, keys, wrapping, has_failed: AtomicBool::new(false), _lock: lock };
         vault.finish_destructions()?;
+        files::remove_if_there(&dir.join(UNFINISHED_FILE))
+            .map_err(VaultError::file("mark the vault as finished"))?;
         Ok(vault)
     }
 }
@@ -207,7 +223,7 @@ fn clear_unfinished(dir: &Path) -> Result<()> {
     if !database.exists() {
         return Ok(());
     }
-    if !dir.join(HEADER_NEW_FILE).exists() {
+    if !dir.join(UNFINISHED_FILE).exists() {
         return Err(VaultError::HeaderMissing);
     }
     for name in ["vault.db", "vault.db-wal", "vault.db-shm"] {
@@ -215,3 +231,6 @@ fn clear_unfinished(dir: &Path) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;
