@@ -1,1 +1,2 @@
-//! Placeholder.
+//! Sealcare's relay: the untrusted courier of sealed envelopes.
+pub mod store;

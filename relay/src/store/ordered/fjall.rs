@@ -1,0 +1,122 @@
+//! The embedded default engine: fjall 3.
+//!
+//! Known of it: after an error it is poisoned until reopened, which an empty batch does not notice (the
+//! layer never commits one); after a failed sync a reopen may show what was never acknowledged, so opening
+//! syncs before anything is answered.
+
+use std::{
+    ops::ControlFlow,
+    path::{Path, PathBuf},
+};
+
+use bytes::Bytes;
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+
+use super::engine::{Change, EngineError, OrderedKeys, Space, Visit};
+
+/// Bytes of one memtable. 64 MiB cuts the worst commit, which waits while four are being written out.
+const MEMTABLE_BYTES: u64 = 64 << 20;
+/// Bytes of all journals together.
+const JOURNAL_BYTES: u64 = 512 << 20;
+/// Bytes of block cache.
+const CACHE_BYTES: u64 = 64 << 20;
+/// Threads that flush and compact.
+const WORKERS: usize = 2;
+
+/// A fjall database in a folder of its own.
+pub struct FjallKeys {
+    folder: PathBuf,
+    database: Database,
+    lanes: Keyspace,
+    rows: Keyspace,
+}
+
+impl FjallKeys {
+    /// Opens or creates the database in `folder`, and syncs what recovery found there.
+    ///
+    /// # Errors
+    /// As [`EngineError`].
+    pub fn open(folder: &Path) -> Result<Self, EngineError> {
+        let database = Database::builder(folder)
+            .cache_size(CACHE_BYTES)
+            .max_journaling_size(JOURNAL_BYTES)
+            .manual_journal_persist(true)
+            .worker_threads(WORKERS)
+            .open()
+            .map_err(|e| engine_error(&e))?;
+        let keyspace = |name: &str| {
+            let options = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES);
+            database.keyspace(name, options).map_err(|e| engine_error(&e))
+        };
+        let (lanes, rows) = (keyspace("lanes")?, keyspace("rows")?);
+        database.persist(PersistMode::SyncAll).map_err(|e| engine_error(&e))?;
+        Ok(Self { folder: folder.to_owned(), database, lanes, rows })
+    }
+
+    fn keyspace(&self, space: Space) -> &Keyspace {
+        match space {
+            Space::Lanes => &self.lanes,
+            Space::Rows => &self.rows,
+        }
+    }
+}
+
+impl OrderedKeys for FjallKeys {
+    fn get(&self, space: Space, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
+        let value = self.keyspace(space).get(key).map_err(|e| engine_error(&e))?;
+        Ok(value.map(Bytes::from))
+    }
+
+    fn scan(&self, space: Space, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<(), EngineError> {
+        for guard in self.keyspace(space).range(from..to) {
+            let (key, value) = guard.into_inner().map_err(|e| engine_error(&e))?;
+            if let ControlFlow::Break(()) = visit(key.into(), value.into()) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn commit(&self, changes: Vec<Change>) -> Result<(), EngineError> {
+        debug_assert!(!changes.is_empty(), "an empty batch would not notice a poisoned database");
+        let mut batch = self.database.batch().durability(Some(PersistMode::SyncData));
+        for change in changes {
+            let keyspace = self.keyspace(change.space);
+            match change.value {
+                Some(value) => batch.insert(keyspace, change.key, value),
+                None => batch.remove(keyspace, change.key),
+            }
+        }
+        batch.commit().map_err(|e| engine_error(&e))
+    }
+
+    fn sync(&self) -> Result<(), EngineError> {
+        self.database.persist(PersistMode::SyncData).map_err(|e| engine_error(&e))
+    }
+
+    /// Both memtables are written out first: journals are dropped only when no memtable needs them.
+    fn compact(&self, space: Space) -> Result<(), EngineError> {
+        self.rows.rotate_memtable_and_wait().map_err(|e| engine_error(&e))?;
+        self.lanes.rotate_memtable_and_wait().map_err(|e| engine_error(&e))?;
+        self.keyspace(space).major_compact().map_err(|e| engine_error(&e))
+    }
+
+    fn folder(&self) -> Option<&Path> {
+        Some(&self.folder)
+    }
+}
+
+/// Damage stays damage; everything else means that the engine cannot go on.
+fn engine_error(error: &fjall::Error) -> EngineError {
+    use fjall::Error as E;
+    let named = match error {
+        E::JournalRecovery(_) | E::InvalidTrailer | E::InvalidTag(_) | E::Unrecoverable | E::Decompress(_) => {
+            EngineError::Damaged
+        }
+        E::Storage(fjall::LsmError::Io(_)) => EngineError::Failed,
+        E::Storage(_) => EngineError::Damaged,
+        _ => EngineError::Failed,
+    };
+    tracing::error!(kind = %named, "storage engine");
+    named
+}

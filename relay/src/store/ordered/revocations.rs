@@ -1,0 +1,204 @@
+//! Revocations: close a grant in one commit, delete its ciphertext in the steps that follow, keep the
+//! tombstone for ever.
+
+use bytes::Bytes;
+use prost::Message as _;
+use sealcare_proto::v1 as wire;
+use sealcare_protocol::{GrantId, OrganizationId, Revocation, SessionId, Timestamp};
+use std::sync::Arc;
+
+use super::{
+    OrderedStore,
+    engine::{EngineError, OrderedKeys, Space},
+    gate::Gate,
+    lane_of,
+    lanes::STEP_ITEMS_MAX,
+    layout,
+    reads::{Committed, Rows},
+    rows::{DeletionRow, HeadRow, LaneKind, LaneRow, TombstoneRow, decode},
+    transaction::Transaction,
+};
+use crate::store::{Progress, Result, SESSION_RETENTION, SESSIONS_MAX, StoreError, Tombstone};
+
+/// Grants whose deletion is looked at in one step.
+const DELETIONS_MAX: usize = 1_000;
+
+pub(super) fn revoke_grant(
+    t: &mut Transaction<'_>,
+    gate: &Arc<Gate>,
+    revocation: &Revocation,
+    now: Timestamp,
+) -> Result<Tombstone> {
+    let id = *revocation.grant();
+    let organization = *revocation.organization();
+    let mut grant = t.grant(&id)?;
+    let tombstone = layout::tombstone(&organization, &id);
+    if grant.revoked_ms.is_some() {
+        let row: TombstoneRow = t.row(&tombstone)?.ok_or(StoreError::Corrupt("tombstone"))?;
+        return Ok(Tombstone { grant: id, revocation: row.revocation, confirmation: row.confirmation });
+    }
+    let sequence = append(t, &organization, revocation, now)?;
+    let deletion = DeletionRow::new(&organization, grant.lowest_sequence, sequence);
+    t.put(Space::Rows, layout::deletion(&id), deletion.encode_to_vec());
+    let row = TombstoneRow { revocation: revocation.to_wire(), confirmation: None };
+    t.put(Space::Rows, tombstone, row.encode_to_vec());
+    grant.revoked_ms = Some(now.as_millis());
+    grant.stored_bytes = 0;
+    t.put(Space::Rows, layout::grant(&id), grant.encode_to_vec());
+    let due = layout::expiry(now.plus(SESSION_RETENTION), &layout::replies(&id));
+    t.put(Space::Rows, due, Bytes::new());
+    forget_sessions(t, &id)?;
+    let gate = gate.clone();
+    t.after_commit(move || {
+        gate.hide(id);
+        gate.arrived(&organization);
+    });
+    Ok(Tombstone { grant: id, revocation: row.revocation, confirmation: None })
+}
+
+/// Puts the revocation in the grant's lane; returns its sequence.
+fn append(
+    t: &mut Transaction<'_>,
+    organization: &OrganizationId,
+    revocation: &Revocation,
+    now: Timestamp,
+) -> Result<u64> {
+    let grant = *revocation.grant();
+    let lane = lane_of(&grant);
+    let sequence = t.lane_head(organization, lane)?;
+    let row = LaneRow {
+        kind: LaneKind::Revocation,
+        grant,
+        session: SessionId::from_bytes([0; SessionId::SIZE]),
+        place: 0,
+        stored: now,
+        bytes: revocation.to_wire().encode_to_vec().into(),
+    };
+    t.put(Space::Lanes, layout::lane_item(organization, lane, sequence), row.encode());
+    let head = HeadRow { next: sequence.checked_add(1).ok_or(StoreError::Unavailable)? };
+    t.put(Space::Rows, layout::lane_head(organization, lane), head.encode_to_vec());
+    Ok(sequence)
+}
+
+fn forget_sessions(t: &mut Transaction<'_>, grant: &GrantId) -> Result<()> {
+    let prefix = layout::sessions(grant);
+    for (key, _) in t.scan(Space::Rows, &prefix, &layout::end_of(&prefix), SESSIONS_MAX + 1)? {
+        t.delete(Space::Rows, key.to_vec());
+    }
+    Ok(())
+}
+
+pub(super) fn confirm_revocation(
+    t: &mut Transaction<'_>,
+    organization: &OrganizationId,
+    grant: &GrantId,
+    confirmation: wire::Signed,
+) -> Result<()> {
+    let key = layout::tombstone(organization, grant);
+    let mut row: TombstoneRow = t.row(&key)?.ok_or(StoreError::NotFound)?;
+    if row.confirmation.as_ref() != Some(&confirmation) {
+        row.confirmation = Some(confirmation);
+        t.put(Space::Rows, key, row.encode_to_vec());
+    }
+    Ok(())
+}
+
+pub(super) fn list_revoked(
+    rows: &mut Committed<'_>,
+    organization: &OrganizationId,
+    after: Option<GrantId>,
+    items_max: usize,
+) -> Result<(Vec<Tombstone>, Progress)> {
+    let prefix = layout::tombstones(organization);
+    let from = after.map_or_else(
+        || prefix.clone(),
+        |after| layout::after(&layout::tombstone(organization, &after)),
+    );
+    let mut found = rows.scan(Space::Rows, &from, &layout::end_of(&prefix), items_max.saturating_add(1))?;
+    let progress = if found.len() > items_max { Progress::More } else { Progress::Done };
+    found.truncate(items_max);
+    let tombstones = found.into_iter().map(|(key, value)| {
+        let grant = layout::grant_of(&key).ok_or(StoreError::Corrupt("tombstone"))?;
+        let row: TombstoneRow = decode("tombstone", value)?;
+        Ok(Tombstone { grant, revocation: row.revocation, confirmation: row.confirmation })
+    });
+    Ok((tombstones.collect::<Result<_>>()?, progress))
+}
+
+/// Revoked grants of which something may still lie in a lane or in the engine's files.
+pub(super) fn unfinished(engine: &dyn OrderedKeys) -> Result<Vec<GrantId>> {
+    let found = deletions(&Committed(engine), usize::MAX)?;
+    Ok(found.into_iter().map(|(grant, _)| grant).collect())
+}
+
+fn deletions(rows: &Committed<'_>, limit: usize) -> Result<Vec<(GrantId, DeletionRow)>> {
+    let end = layout::end_of(layout::DELETIONS);
+    let found = rows.scan(Space::Rows, layout::DELETIONS, &end, limit)?;
+    let parsed = found.into_iter().map(|(key, value)| {
+        let grant = layout::grant_of(&key).ok_or(StoreError::Corrupt("deletion in progress"))?;
+        Ok((grant, decode("deletion in progress", value)?))
+    });
+    parsed.collect()
+}
+
+/// Deletes some of a revoked grant's envelopes and remembers how far it came.
+fn delete_some(t: &mut Transaction<'_>, grant: &GrantId) -> Result<()> {
+    let key = layout::deletion(grant);
+    let Some(mut row) = t.row::<DeletionRow>(&key)? else { return Ok(()) };
+    let (organization, lane) = (row.organization()?, lane_of(grant));
+    let from = layout::lane_item(&organization, lane, row.next);
+    let to = layout::lane_item(&organization, lane, row.end);
+    let found = t.scan(Space::Lanes, &from, &to, STEP_ITEMS_MAX)?;
+    let last = found.last().and_then(|(key, _)| layout::sequence_of(key));
+    row.next = match last {
+        Some(last) if found.len() == STEP_ITEMS_MAX => last.saturating_add(1),
+        _ => row.end,
+    };
+    for (item, value) in found {
+        let there = LaneRow::decode(value)?;
+        if there.grant == *grant && there.kind == LaneKind::Envelope {
+            t.delete(Space::Lanes, item.to_vec());
+        }
+    }
+    t.put(Space::Rows, key, row.encode_to_vec());
+    Ok(())
+}
+
+impl OrderedStore {
+    /// One step for the first grant that is not yet deleted.
+    pub(super) async fn delete_revoked(&self) -> Result<Progress> {
+        let found = self.read(|rows| deletions(rows, DELETIONS_MAX)).await?;
+        let Some((grant, _)) = found.into_iter().find(|(_, row)| !row.is_deleted()) else {
+            return Ok(Progress::Done);
+        };
+        self.write(move |t| delete_some(t, &grant)).await?;
+        Ok(Progress::More)
+    }
+
+    /// Compacts the lanes if something was deleted from them after a revocation.
+    pub(super) async fn reclaim_deleted(&self) -> Result<()> {
+        let found = self.read(|rows| deletions(rows, DELETIONS_MAX)).await?;
+        let deleted: Vec<_> =
+            found.into_iter().filter(|(_, row)| row.is_deleted()).map(|(grant, _)| grant).collect();
+        if deleted.is_empty() {
+            return Ok(());
+        }
+        let engine = self.engine.clone();
+        let compacted = tokio::task::spawn_blocking(move || engine.compact(Space::Lanes)).await;
+        match compacted {
+            Ok(Ok(())) => {}
+            Ok(Err(EngineError::Damaged)) => return Err(StoreError::Corrupt("lane item")),
+            Ok(Err(EngineError::Failed)) | Err(_) => {
+                self.failed.fail();
+                return Err(StoreError::Unavailable);
+            }
+        }
+        let gate = self.gate.clone();
+        self.write(move |t| {
+            deleted.iter().for_each(|grant| t.delete(Space::Rows, layout::deletion(grant)));
+            t.after_commit(move || gate.forget(&deleted));
+            Ok(())
+        })
+        .await
+    }
+}

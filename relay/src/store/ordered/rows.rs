@@ -1,0 +1,336 @@
+//! Rows as they lie in the engine: small protobuf messages, and a fixed header before each envelope.
+//! Ids inside them were checked when they were written; a row that does not read back is damage.
+
+use bytes::{Buf as _, BufMut as _, Bytes};
+use prost::Message;
+use sealcare_proto::v1 as wire;
+use sealcare_protocol::{DepositPublicKey, GrantId, OrganizationId, SessionId, Timestamp};
+
+use crate::store::{OrganizationState, Result, StoreError};
+
+/// Reads a row; `kind` names it if it is damaged.
+pub(super) fn decode<T: Message + Default>(kind: &'static str, value: Bytes) -> Result<T> {
+    T::decode(value).map_err(|_| StoreError::Corrupt(kind))
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct MetaRow {
+    #[prost(uint32, tag = "1")]
+    pub(super) format: u32,
+    #[prost(bytes = "bytes", tag = "2")]
+    pub(super) incarnation: Bytes,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct HeadRow {
+    #[prost(uint64, tag = "1")]
+    pub(super) next: u64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct GrantRow {
+    #[prost(bytes = "bytes", tag = "1")]
+    organization: Bytes,
+    #[prost(bytes = "bytes", tag = "2")]
+    deposit_key: Bytes,
+    #[prost(uint64, tag = "3")]
+    pub(super) stored_bytes_max: u64,
+    #[prost(uint64, tag = "4")]
+    pub(super) stored_bytes: u64,
+    /// No envelope of the grant lies in its lane below this.
+    #[prost(uint64, tag = "5")]
+    pub(super) lowest_sequence: u64,
+    #[prost(uint64, optional, tag = "6")]
+    pub(super) revoked_ms: Option<u64>,
+    #[prost(bytes = "bytes", tag = "7")]
+    pub(super) ticket: Bytes,
+}
+
+impl GrantRow {
+    pub(super) fn new(
+        organization: &OrganizationId,
+        key: &DepositPublicKey,
+        ticket: &[u8],
+        stored_bytes_max: u64,
+    ) -> Self {
+        Self {
+            organization: Bytes::copy_from_slice(organization.as_bytes()),
+            deposit_key: Bytes::copy_from_slice(key.as_bytes()),
+            ticket: Bytes::copy_from_slice(ticket),
+            stored_bytes_max,
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn organization(&self) -> Result<OrganizationId> {
+        OrganizationId::from_slice(&self.organization).map_err(|_| StoreError::Corrupt("grant"))
+    }
+}
+
+/// Places that are gone although a lower one is not.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct GoneRange {
+    #[prost(uint64, tag = "1")]
+    pub(super) first: u64,
+    #[prost(uint64, tag = "2")]
+    pub(super) end: u64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct SessionRow {
+    /// The next place.
+    #[prost(uint64, tag = "1")]
+    pub(super) next: u64,
+    /// Of the last batch.
+    #[prost(uint64, tag = "2")]
+    pub(super) batch_first: u64,
+    /// Of the last batch.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub(super) batch_hash: Bytes,
+    #[prost(bytes = "bytes", tag = "4")]
+    pub(super) key_id: Bytes,
+    #[prost(uint64, tag = "5")]
+    pub(super) used_ms: u64,
+    #[prost(uint64, tag = "6")]
+    pub(super) gone_below: u64,
+    #[prost(message, repeated, tag = "7")]
+    gone_above: Vec<GoneRange>,
+}
+
+/// Ranges of a session that are remembered out of order; beyond them `gone_below` lags, which only delays
+/// a resend.
+const GONE_RANGES_MAX: usize = 16;
+
+impl SessionRow {
+    /// Records that `place` was acknowledged or expired.
+    pub(super) fn mark_gone(&mut self, place: u64) {
+        if place < self.gone_below {
+            return;
+        }
+        let end = place.saturating_add(1);
+        let is_full = self.gone_above.len() >= GONE_RANGES_MAX && place != self.gone_below;
+        match self.gone_above.iter_mut().find(|range| range.first <= place && place <= range.end) {
+            Some(range) => range.end = range.end.max(end),
+            None if is_full => return,
+            None => {
+                self.gone_above.push(GoneRange { first: place, end });
+                self.gone_above.sort_by_key(|range| range.first);
+            }
+        }
+        while let Some(range) = self.gone_above.first().filter(|range| range.first <= self.gone_below) {
+            self.gone_below = self.gone_below.max(range.end);
+            self.gone_above.remove(0);
+        }
+    }
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct ReplyRow {
+    #[prost(uint64, tag = "1")]
+    pub(super) counter: u64,
+    #[prost(bytes = "bytes", tag = "2")]
+    pub(super) reply: Bytes,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct TicketRow {
+    #[prost(bytes = "bytes", tag = "1")]
+    pub(super) deposit_key: Bytes,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct TombstoneRow {
+    #[prost(message, required, tag = "1")]
+    pub(super) revocation: wire::Revocation,
+    #[prost(message, optional, tag = "2")]
+    pub(super) confirmation: Option<wire::Signed>,
+}
+
+/// The lane in which a revoked grant's envelopes are still to be deleted.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct DeletionRow {
+    #[prost(bytes = "bytes", tag = "1")]
+    organization: Bytes,
+    #[prost(uint64, tag = "3")]
+    pub(super) next: u64,
+    #[prost(uint64, tag = "4")]
+    pub(super) end: u64,
+}
+
+impl DeletionRow {
+    pub(super) fn new(organization: &OrganizationId, next: u64, end: u64) -> Self {
+        Self { organization: Bytes::copy_from_slice(organization.as_bytes()), next, end }
+    }
+
+    pub(super) fn organization(&self) -> Result<OrganizationId> {
+        OrganizationId::from_slice(&self.organization).map_err(|_| StoreError::Corrupt("deletion in progress"))
+    }
+
+    /// Nothing is left in the lane; the engine's files may still hold the bytes.
+    pub(super) fn is_deleted(&self) -> bool {
+        self.next >= self.end
+    }
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct EpochRow {
+    #[prost(bytes = "bytes", tag = "1")]
+    pub(super) key_id: Bytes,
+    #[prost(uint64, tag = "2")]
+    pub(super) encrypt_until_ms: u64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct OrganizationRow {
+    #[prost(string, tag = "1")]
+    pub(super) domain: String,
+    #[prost(enumeration = "wire::OrganizationState", tag = "2")]
+    decision: i32,
+    #[prost(string, tag = "3")]
+    pub(super) oauth_jwk: String,
+    #[prost(uint64, tag = "4")]
+    pub(super) registered_ms: u64,
+    #[prost(uint64, tag = "5")]
+    pub(super) bundle_expires_ms: u64,
+    #[prost(bytes = "bytes", tag = "6")]
+    pub(super) root_fingerprint: Bytes,
+    #[prost(uint32, tag = "7")]
+    pub(super) delegation: u32,
+    #[prost(uint64, tag = "8")]
+    pub(super) serial: u64,
+    #[prost(bytes = "bytes", tag = "9")]
+    pub(super) bundle_hash: Bytes,
+    #[prost(message, repeated, tag = "10")]
+    pub(super) epochs: Vec<EpochRow>,
+    /// First approval, if ever.
+    #[prost(uint64, optional, tag = "11")]
+    pub(super) approved_ms: Option<u64>,
+}
+
+impl OrganizationRow {
+    pub(super) fn state(&self) -> Result<OrganizationState> {
+        match wire::OrganizationState::try_from(self.decision) {
+            Ok(wire::OrganizationState::Pending) => Ok(OrganizationState::Pending),
+            Ok(wire::OrganizationState::Approved) => Ok(OrganizationState::Approved),
+            Ok(wire::OrganizationState::Suspended) => Ok(OrganizationState::Suspended),
+            _ => Err(StoreError::Corrupt("organization")),
+        }
+    }
+
+    pub(super) fn decide(&mut self, state: OrganizationState) {
+        let state = match state {
+            OrganizationState::Pending => wire::OrganizationState::Pending,
+            OrganizationState::Approved => wire::OrganizationState::Approved,
+            OrganizationState::Suspended => wire::OrganizationState::Suspended,
+        };
+        self.decision = state.into();
+    }
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct BundleRow {
+    #[prost(message, required, tag = "1")]
+    pub(super) bundle: wire::Signed,
+    #[prost(uint64, tag = "2")]
+    pub(super) put_ms: u64,
+}
+
+/// What lies in a lane: `kind ‖ grant 32 ‖ session 16 ‖ place u64 ‖ stored ms u64 ‖ bytes`.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct LaneRow {
+    pub(super) kind: LaneKind,
+    pub(super) grant: GrantId,
+    pub(super) session: SessionId,
+    pub(super) place: u64,
+    pub(super) stored: Timestamp,
+    pub(super) bytes: Bytes,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum LaneKind {
+    Envelope = 1,
+    Revocation = 2,
+}
+
+const LANE_HEADER_BYTES: usize = 1 + 32 + 16 + 8 + 8;
+
+impl LaneRow {
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut row = Vec::with_capacity(LANE_HEADER_BYTES + self.bytes.len());
+        row.put_u8(self.kind as u8);
+        row.put_slice(self.grant.as_bytes());
+        row.put_slice(self.session.as_bytes());
+        row.put_u64(self.place);
+        row.put_u64(self.stored.as_millis());
+        row.put_slice(&self.bytes);
+        row
+    }
+
+    pub(super) fn decode(mut value: Bytes) -> Result<Self> {
+        if value.len() < LANE_HEADER_BYTES {
+            return Err(StoreError::Corrupt("lane item"));
+        }
+        let kind = match value.get_u8() {
+            1 => LaneKind::Envelope,
+            2 => LaneKind::Revocation,
+            _ => return Err(StoreError::Corrupt("lane item")),
+        };
+        let (mut grant, mut session) = ([0; 32], [0; 16]);
+        value.copy_to_slice(&mut grant);
+        value.copy_to_slice(&mut session);
+        let (place, stored) = (value.get_u64(), value.get_u64());
+        Ok(Self {
+            kind,
+            grant: GrantId::from_bytes(grant),
+            session: SessionId::from_bytes(session),
+            place,
+            stored: Timestamp::from_millis(stored),
+            bytes: value,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_gone_out_of_order_are_joined() {
+        let mut session = SessionRow::default();
+        for place in [2, 1, 4] {
+            session.mark_gone(place);
+        }
+        assert_eq!(session.gone_below, 0);
+        session.mark_gone(0);
+        assert_eq!(session.gone_below, 3);
+        session.mark_gone(3);
+        assert_eq!((session.gone_below, session.gone_above.len()), (5, 0));
+    }
+
+    #[test]
+    fn ranges_out_of_order_are_bounded() {
+        let mut session = SessionRow::default();
+        (1..1_000).for_each(|n| session.mark_gone(n * 2));
+        assert!(session.gone_above.len() <= GONE_RANGES_MAX);
+        session.mark_gone(0);
+        session.mark_gone(1);
+        assert_eq!(session.gone_below, 3);
+    }
+
+    #[test]
+    fn lane_rows_read_back_and_refuse_other_bytes() {
+        let row = LaneRow {
+            kind: LaneKind::Envelope,
+            grant: GrantId::from_bytes([1; 32]),
+            session: SessionId::from_bytes([2; 16]),
+            place: 3,
+            stored: Timestamp::from_millis(4),
+            bytes: Bytes::from_static(b"sealed"),
+        };
+        assert_eq!(LaneRow::decode(row.encode().into()), Ok(row.clone()));
+        let mut other = row.encode();
+        other[0] = 9;
+        assert!(LaneRow::decode(other.into()).is_err());
+        assert!(LaneRow::decode(Bytes::from_static(b"short")).is_err());
+    }
+}
