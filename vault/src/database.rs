@@ -95,3 +95,34 @@ fn connect(path: &Path) -> Result<Connection> {
     connection.pragma_update(None, "cell_size_check", "ON")?;
     Ok(connection)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seal::random_key;
+
+    /// `synchronous` 2 is FULL: each commit is synced. It cannot be seen from outside without cutting the power.
+    #[test]
+    fn both_connections_are_durable_and_wipe_what_is_deleted() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, key) = (dir.path().join("vault.db"), random_key().unwrap());
+        create(&path, &key).unwrap();
+        for connection in [open_writer(&path, &key).unwrap(), open_reader(&path).unwrap()] {
+            let setting =
+                |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).unwrap();
+            assert_eq!((setting("synchronous"), setting("secure_delete")), (2, 1));
+            let mode: String = connection.pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
+            assert_eq!(mode, "wal");
+        }
+        assert!(open_reader(&path).unwrap().execute("DELETE FROM identity", []).is_err());
+    }
+
+    #[test]
+    fn a_newer_schema_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, key) = (dir.path().join("vault.db"), random_key().unwrap());
+        create(&path, &key).unwrap();
+        connect(&path).unwrap().pragma_update(None, "user_version", SCHEMA_VERSION + 1).unwrap();
+        assert!(matches!(open_writer(&path, &key), Err(VaultError::NewerVersion)));
+    }
+}

@@ -130,3 +130,42 @@ fn prefix(kind: UnlockKind, stretch: Stretch, salt: &[u8; SALT_BYTES]) -> [u8; P
 fn unlocking_key(salt: &[u8; SALT_BYTES], secret: &[u8]) -> SealingKey {
     SealingKey::extract(salt, secret).derive(Label::Unlock)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A header that is right in form, with one byte of its fields set.
+    fn with_byte(at: usize, byte: u8) -> Vec<u8> {
+        let stretch = Stretch { memory_kib: 64, passes: 1, lanes: 1 };
+        let mut bytes = prefix(UnlockKind::Passphrase, stretch, &[3; SALT_BYTES]).to_vec();
+        bytes.extend([7; SEALED_KEY_BYTES]);
+        bytes[at] = byte;
+        let hash = Sha256::digest(&bytes);
+        bytes.extend_from_slice(&hash);
+        bytes
+    }
+
+    #[test]
+    fn a_newer_version_is_named_also_when_it_is_longer() {
+        assert!(matches!(parse(&with_byte(MAGIC.len(), 2)), Err(VaultError::NewerVersion)));
+        let mut longer = with_byte(MAGIC.len(), 2);
+        longer.push(0);
+        assert!(matches!(parse(&longer), Err(VaultError::NewerVersion)));
+    }
+
+    #[test]
+    fn an_unknown_kind_and_a_hostile_cost_are_damage() {
+        let kind_at = MAGIC.len() + 1;
+        assert!(parse(&with_byte(kind_at, 2)).is_ok());
+        assert!(matches!(parse(&with_byte(kind_at, 9)), Err(VaultError::HeaderDamaged)));
+        assert!(matches!(parse(&with_byte(kind_at + 1, 0xff)), Err(VaultError::HeaderDamaged)));
+    }
+
+    #[test]
+    fn a_key_that_was_not_sealed_for_this_header_does_not_open() {
+        let header = parse(&with_byte(0, MAGIC[0])).unwrap();
+        let passphrase = Unlock::Passphrase(Zeroizing::new("correct horse".to_owned()));
+        assert!(matches!(header.open(&passphrase), Err(VaultError::WrongKey)));
+    }
+}

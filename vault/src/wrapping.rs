@@ -170,3 +170,71 @@ fn parse_file_name(path: &Path) -> Option<(KeyNumber, &str)> {
     let number = i64::from_str_radix(path.file_stem()?.to_str()?, 16).ok()?;
     Some((KeyNumber(number), path.extension()?.to_str()?))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ONE: KeyNumber = KeyNumber(1);
+    const NAME: KeyName = [5; 32];
+
+    fn keys(dir: &Path) -> WrappingKeys {
+        let vault_key = SealingKey::from_uniform(Zeroizing::new([9; KEY_BYTES]));
+        WrappingKeys::open(dir.join("wrapping"), vault_key).unwrap()
+    }
+
+    fn seal(keys: &WrappingKeys, number: KeyNumber) -> Option<Vec<u8>> {
+        keys.with(number, || Ok(Some(NAME)), |key| key.seal(b"", b"x").unwrap()).unwrap()
+    }
+
+    fn opens(keys: &WrappingKeys, number: KeyNumber, sealed: &[u8]) -> bool {
+        keys.with(number, || Ok(Some(NAME)), |key| key.open(b"", sealed).is_some()).unwrap().unwrap()
+    }
+
+    #[test]
+    fn a_key_is_the_same_after_reading_it_again_and_differs_from_others() {
+        let dir = tempfile::tempdir().unwrap();
+        keys(dir.path()).create(ONE, &NAME).unwrap();
+        keys(dir.path()).create(KeyNumber(2), &NAME).unwrap();
+        let sealed = seal(&keys(dir.path()), ONE).unwrap();
+        assert!(opens(&keys(dir.path()), ONE, &sealed));
+        assert!(!opens(&keys(dir.path()), KeyNumber(2), &sealed));
+    }
+
+    #[test]
+    fn an_erased_key_is_gone_from_memory_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let keys = keys(dir.path());
+        keys.create(ONE, &NAME).unwrap();
+        assert!(seal(&keys, ONE).is_some());
+        keys.erase(ONE).unwrap();
+        keys.erase(ONE).unwrap();
+        assert!(seal(&keys, ONE).is_none());
+        let gone = fs::read(keys.gone_path(ONE)).unwrap();
+        assert_eq!(gone, [0; FILE_BYTES]);
+        keys.forget(ONE).unwrap();
+        keys.forget(ONE).unwrap();
+        assert!(!keys.gone_path(ONE).exists());
+    }
+
+    #[test]
+    fn a_file_under_another_number_or_name_is_damaged() {
+        let dir = tempfile::tempdir().unwrap();
+        let keys = keys(dir.path());
+        keys.create(ONE, &NAME).unwrap();
+        assert!(matches!(keys.is_there(ONE, &[6; 32]), Err(VaultError::WrappingKeyDamaged)));
+        fs::rename(keys.key_path(ONE), keys.key_path(KeyNumber(2))).unwrap();
+        assert!(matches!(keys.is_there(KeyNumber(2), &NAME), Err(VaultError::WrappingKeyDamaged)));
+        assert!(!keys.is_there(ONE, &NAME).unwrap());
+    }
+
+    #[test]
+    fn other_files_are_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let keys = keys(dir.path());
+        let other = dir.path().join("wrapping/README.txt");
+        fs::write(&other, b"not a key").unwrap();
+        assert!(keys.leftovers().unwrap().is_empty());
+        assert!(other.exists());
+    }
+}
