@@ -1,6 +1,6 @@
 //! What a data envelope carries: record changes, compressed together. A record is bytes here.
 
-use std::io::Read as _;
+use std::{fmt, io::Read as _};
 
 use bytes::Bytes;
 use prost::Message as _;
@@ -21,9 +21,12 @@ pub const BODY_INFLATED_BYTES_MAX: usize = 1024 * 1024;
 const RECORD_ID_BYTES_MAX: usize = 128;
 /// The library's own default: FHIR JSON repeats itself so much that higher levels gain little.
 const ZSTD_LEVEL: i32 = 3;
+/// Log2 of the largest window that a frame may ask for: the 8 MiB that RFC 8878 §3.1.1.1.2 recommends.
+/// The library's own default would let 20 bytes allocate 128 MiB.
+const ZSTD_WINDOW_LOG_MAX: u32 = 23;
 
 /// One record's new state.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Eq, PartialEq)]
 pub struct Change {
     /// 1 to 128 bytes, stable for the record's life.
     pub record_id: String,
@@ -31,6 +34,13 @@ pub struct Change {
     pub type_name: TypeName,
     /// What became of it.
     pub state: ChangeState,
+}
+
+impl fmt::Debug for Change {
+    /// Neither id nor type: both are the patient's.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Change({:?})", self.state)
+    }
 }
 
 /// What became of a record.
@@ -42,8 +52,8 @@ pub enum ChangeState {
     Tombstone,
 }
 
-impl std::fmt::Debug for ChangeState {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for ChangeState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Upsert(_) => "Upsert",
             Self::Tombstone => "Tombstone",
@@ -63,8 +73,11 @@ impl Body {
     ///
     /// # Errors
     /// [`SealError::BodyTooLarge`] above 1 MiB before or 64 KiB after; [`SealError::RecordTooLarge`] if that
-    /// is a single change, which no splitting helps.
+    /// is a single change, which no splitting helps; [`SealError::RecordId`] for an id that no receiver takes.
     pub fn encode(&self) -> Result<EncodedBody, SealError> {
+        if !self.changes.iter().all(|change| is_record_id(&change.record_id)) {
+            return Err(SealError::RecordId);
+        }
         let too_large =
             if self.changes.len() > 1 { SealError::BodyTooLarge } else { SealError::RecordTooLarge };
         let wire = wire::Body { changes: self.changes.iter().map(to_wire).collect() };
@@ -90,8 +103,12 @@ impl Body {
         if bytes.is_empty() {
             return Ok(Self::default());
         }
+        if bytes.len() > BODY_BYTES_MAX {
+            return Err(malformed);
+        }
         let mut plain = Zeroizing::new(Vec::new());
-        let decoder = zstd::stream::read::Decoder::new(bytes).map_err(|_| malformed)?;
+        let mut decoder = zstd::stream::read::Decoder::new(bytes).map_err(|_| malformed)?;
+        decoder.window_log_max(ZSTD_WINDOW_LOG_MAX).map_err(|_| malformed)?;
         let bound = BODY_INFLATED_BYTES_MAX as u64 + 1;
         decoder.take(bound).read_to_end(&mut plain).map_err(|_| malformed)?;
         if plain.len() > BODY_INFLATED_BYTES_MAX {
@@ -100,6 +117,10 @@ impl Body {
         let wire = wire::Body::decode(plain.as_slice()).map_err(|_| malformed)?;
         Ok(Self { changes: wire.changes.into_iter().map(from_wire).collect::<Result<_>>()? })
     }
+}
+
+fn is_record_id(id: &str) -> bool {
+    (1..=RECORD_ID_BYTES_MAX).contains(&id.len())
 }
 
 fn to_wire(change: &Change) -> wire::Change {
@@ -115,7 +136,7 @@ fn to_wire(change: &Change) -> wire::Change {
 }
 
 fn from_wire(wire: wire::Change) -> Result<Change> {
-    if wire.record_id.is_empty() || wire.record_id.len() > RECORD_ID_BYTES_MAX {
+    if !is_record_id(&wire.record_id) {
         return Err(Error::Malformed("record id"));
     }
     let state = match wire.state.ok_or(Error::Malformed("change"))? {
@@ -127,7 +148,6 @@ fn from_wire(wire: wire::Change) -> Result<Change> {
 
 /// A body ready to be sealed under a number, and the padded length that it will have.
 /// Kept until confirmed: a number never changes its body but to [`Self::emptied`].
-#[derive(Debug)]
 pub struct EncodedBody {
     bytes: Zeroizing<Vec<u8>>,
     padded: usize,
@@ -184,6 +204,12 @@ impl EncodedBody {
     }
 }
 
+impl fmt::Debug for EncodedBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "EncodedBody({} bytes)", self.padded)
+    }
+}
+
 /// The bytes within `length u32 ‖ bytes ‖ zeros`; `None` if the length is too large or a pad byte is not zero.
 pub(crate) fn unpad(plain: &[u8]) -> Option<&[u8]> {
     let (head, rest) = plain.split_first_chunk::<4>()?;
@@ -223,6 +249,39 @@ mod tests {
         let bomb = zstd::bulk::compress(&vec![0; 64 * 1024 * 1024], 19).unwrap();
         assert!(bomb.len() < BODY_BYTES_MAX);
         assert_eq!(Body::decode(&bomb), Err(Error::Malformed("body")));
+    }
+
+    #[test]
+    fn a_frame_that_asks_for_a_huge_window_is_refused() {
+        // Magic; descriptor without single segment or size; window 2^27; one raw last block of one byte.
+        let frame = |window_log: u8| [0x28, 0xb5, 0x2f, 0xfd, 0, (window_log - 10) << 3, 9, 0, 0, 0];
+        let inflate = |frame: [u8; 10]| {
+            let mut decoder = zstd::stream::read::Decoder::new(&frame[..]).unwrap();
+            std::io::Read::read_to_end(&mut decoder, &mut Vec::new())
+        };
+        assert_eq!(inflate(frame(27)).unwrap(), 1, "the library alone would allocate for it");
+        assert_eq!(Body::decode(&frame(27)), Err(Error::Malformed("body")));
+    }
+
+    #[test]
+    fn a_record_id_that_no_receiver_takes_is_not_sealed() {
+        for id in [String::new(), "x".repeat(RECORD_ID_BYTES_MAX + 1)] {
+            let body = Body { changes: vec![Change { record_id: id, ..change(1) }] };
+            assert_eq!(body.encode().err(), Some(SealError::RecordId));
+        }
+        let longest = Change { record_id: "x".repeat(RECORD_ID_BYTES_MAX), ..change(1) };
+        assert!(Body { changes: vec![longest] }.encode().is_ok());
+    }
+
+    #[test]
+    fn debug_shows_nothing_of_a_record() {
+        let secret = Change { record_id: "secret-id".into(), ..change(3) };
+        let body = Body { changes: vec![secret] };
+        let shown = format!("{body:?} {:?}", body.encode().unwrap());
+        assert!(
+            !shown.contains("secret") && !shown.contains("heart") && !shown.contains("40, 181"),
+            "{shown}"
+        );
     }
 
     #[test]

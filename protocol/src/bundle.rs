@@ -89,7 +89,8 @@ impl UnverifiedKeyBundle {
         check_lifetime(issued, expires, now)?;
         let epochs = epochs(&fields.epochs)?;
         let hash = BundleHash::from_bytes(sha256(&signed.payload));
-        let authority = Authority::new(organization, successions, &delegation);
+        let authority = Authority::new(organization, successions, &delegation)?;
+        let expires = expires.min(delegation.expires());
         Ok(KeyBundle { signed, hash, domain, authority, delegation, serial: fields.serial, expires, epochs })
     }
 }
@@ -149,7 +150,7 @@ impl KeyBundle {
         self.serial
     }
 
-    /// Until when it may be sealed with.
+    /// Until when it may be sealed with: its own end or its delegation's, whichever comes first.
     pub fn expires(&self) -> Timestamp {
         self.expires
     }
@@ -176,13 +177,20 @@ impl KeyBundle {
 
     /// What a client remembers of this bundle.
     pub fn pin(&self) -> BundlePin {
-        BundlePin { delegation: self.delegation.number(), serial: self.serial, hash: self.hash }
+        BundlePin {
+            root: self.authority.newest_root(),
+            delegation: self.delegation.number(),
+            serial: self.serial,
+            hash: self.hash,
+        }
     }
 }
 
 /// The newest bundle that was seen of an organization; older ones and contradictions are refused.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct BundlePin {
+    /// Newest root of the chain: a chain cut short would bring a succeeded root back.
+    pub root: u32,
     /// Highest delegation number.
     pub delegation: u32,
     /// Highest serial.
@@ -195,11 +203,12 @@ impl BundlePin {
     /// Checks that `bundle` is this one or newer.
     ///
     /// # Errors
-    /// [`Error::Stale`] for a lower serial or delegation, [`Error::Equivocation`] for the same serial with other bytes.
+    /// [`Error::Stale`] for a lower root, delegation or serial, [`Error::Equivocation`] for the same serial with other bytes.
     pub fn check(&self, bundle: &KeyBundle) -> Result<()> {
-        if bundle.delegation.number() < self.delegation || bundle.serial < self.serial {
+        let pin = bundle.pin();
+        if pin.root < self.root || pin.delegation < self.delegation || pin.serial < self.serial {
             Err(Error::Stale)
-        } else if bundle.serial == self.serial && bundle.hash != self.hash {
+        } else if pin.serial == self.serial && pin.hash != self.hash {
             Err(Error::Equivocation)
         } else {
             Ok(())

@@ -17,6 +17,8 @@ use crate::{
 
 /// A delegation lives at most 400 days.
 const LIFETIME_MAX: Duration = Duration::from_secs(400 * 24 * 60 * 60);
+/// Whoever checks may have a clock this far behind the root's.
+const CLOCK_SKEW: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A verified delegation of a gateway key.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -24,6 +26,7 @@ pub struct Delegation {
     number: u32,
     lowest_honoured: u32,
     gateway_key: GatewayPublicKey,
+    root_index: u32,
     not_before: Timestamp,
     expires: Timestamp,
     signed: wire::Signed,
@@ -101,6 +104,7 @@ impl Delegation {
             number: fields.number,
             lowest_honoured: fields.lowest_honoured,
             gateway_key: GatewayPublicKey::from_slice(&fields.gateway_key)?,
+            root_index: fields.root_index,
             not_before,
             expires,
             signed: signed.clone(),
@@ -128,7 +132,8 @@ impl Delegation {
     }
 
     pub(crate) fn check_at(&self, at: Timestamp) -> Result<()> {
-        if self.not_before <= at && at < self.expires { Ok(()) } else { Err(Error::Delegation) }
+        let has_begun = self.not_before <= at.plus(CLOCK_SKEW);
+        if has_begun && at < self.expires { Ok(()) } else { Err(Error::Delegation) }
     }
 }
 
@@ -138,12 +143,26 @@ impl Delegation {
 pub struct Authority {
     organization: OrganizationId,
     successions: Successions,
+    current: u32,
     lowest_honoured: u32,
 }
 
 impl Authority {
-    pub(crate) fn new(organization: OrganizationId, successions: Successions, current: &Delegation) -> Self {
-        Self { organization, successions, lowest_honoured: current.lowest_honoured }
+    /// `current` must come from the newest root: a root that was succeeded, and perhaps stolen, publishes nothing.
+    pub(crate) fn new(
+        organization: OrganizationId,
+        successions: Successions,
+        current: &Delegation,
+    ) -> Result<Self> {
+        if current.root_index != successions.newest() {
+            return Err(Error::Delegation);
+        }
+        let (current, lowest_honoured) = (current.number, current.lowest_honoured);
+        Ok(Self { organization, successions, current, lowest_honoured })
+    }
+
+    pub(crate) fn newest_root(&self) -> u32 {
+        self.successions.newest()
     }
 
     /// The organization.
@@ -156,6 +175,12 @@ impl Authority {
         let signed = signed.ok_or(Error::Malformed("delegation"))?;
         let delegation = Delegation::verify(signed, &self.organization, &self.successions)?;
         delegation.check_at(at)?;
-        if delegation.number < self.lowest_honoured { Err(Error::Delegation) } else { Ok(delegation) }
+        // What a succeeded root had delegated before its succession counts on; what it delegates since, never.
+        let is_late = delegation.root_index < self.successions.newest() && delegation.number >= self.current;
+        if is_late || delegation.number < self.lowest_honoured {
+            Err(Error::Delegation)
+        } else {
+            Ok(delegation)
+        }
     }
 }

@@ -113,7 +113,7 @@ impl EnvelopeHeader {
     }
 }
 
-fn is_data_size(len: usize) -> bool {
+pub(crate) fn is_data_size(len: usize) -> bool {
     len <= ENVELOPE_BYTES_MAX
         && len
             .checked_sub(DATA_HEADER_BYTES + 16)

@@ -142,6 +142,14 @@ impl EpochPeriod {
         let encrypt_until = not_before.plus(ENCRYPT);
         Self { not_before, encrypt_until, decrypt_until: encrypt_until.plus(DECRYPT_MORE) }
     }
+
+    /// In order and no longer than the protocol allows: what a leaked key opens is bounded by this.
+    fn is_in_bounds(&self) -> bool {
+        self.not_before < self.encrypt_until
+            && self.encrypt_until < self.decrypt_until
+            && self.encrypt_until.since(self.not_before) <= ENCRYPT
+            && self.decrypt_until.since(self.encrypt_until) <= DECRYPT_MORE
+    }
 }
 
 /// One epoch of a bundle.
@@ -161,12 +169,10 @@ impl EpochEntry {
             encrypt_until: Timestamp::from_millis(wire.encrypt_until_ms),
             decrypt_until: Timestamp::from_millis(wire.decrypt_until_ms),
         };
-        let ordered = period.not_before < period.encrypt_until && period.encrypt_until < period.decrypt_until;
-        if key.id().as_bytes()[..] == wire.key_id[..] && ordered {
-            Ok(Self { key, period })
-        } else {
-            Err(Error::Malformed("epoch"))
+        if key.id().as_bytes()[..] != wire.key_id[..] {
+            return Err(Error::Malformed("epoch"));
         }
+        if period.is_in_bounds() { Ok(Self { key, period }) } else { Err(Error::Lifetime("epoch")) }
     }
 
     pub(crate) fn to_wire(&self) -> wire::Epoch {
@@ -188,9 +194,10 @@ impl EpochEntry {
 /// 00:00 UTC; so that a bundle of any of them seals for its whole life.
 pub fn missing_epochs(existing: &[EpochPeriod], now: Timestamp) -> Vec<EpochPeriod> {
     let day = ENCRYPT.as_secs() * 1000;
-    let today = now.as_millis() / day * day;
-    (0..EPOCHS_MAX as u64)
-        .map(|ahead| EpochPeriod::starting(Timestamp::from_millis(today + ahead * day)))
+    let today = Timestamp::from_millis(now.as_millis() / day * day);
+    std::iter::successors(Some(today), |day| Some(day.plus(ENCRYPT)))
+        .take(EPOCHS_MAX)
+        .map(EpochPeriod::starting)
         .filter(|period| existing.iter().all(|e| e.not_before != period.not_before))
         .collect()
 }
@@ -208,6 +215,31 @@ mod tests {
         assert_eq!(periods[0].encrypt_until, periods[1].not_before);
         assert!(missing_epochs(&periods, now).is_empty());
         assert_eq!(missing_epochs(&periods, now.plus(ENCRYPT)).len(), 1);
+    }
+
+    #[test]
+    fn a_period_longer_than_the_protocol_allows_is_refused() {
+        let key = EpochKey::from_seed(&[5; 32]).public();
+        let period = EpochPeriod::starting(Timestamp::from_millis(1));
+        let read = |period| EpochEntry::from_wire(&EpochEntry { key: key.clone(), period }.to_wire());
+        assert_eq!(read(period).map(|entry| entry.period), Ok(period));
+        let more = Duration::from_millis(1);
+        for period in [
+            EpochPeriod { decrypt_until: period.decrypt_until.plus(more), ..period },
+            EpochPeriod { not_before: period.not_before.minus(more), ..period },
+            EpochPeriod { encrypt_until: period.not_before, ..period },
+            EpochPeriod { decrypt_until: period.encrypt_until, ..period },
+        ] {
+            assert_eq!(read(period), Err(Error::Lifetime("epoch")));
+        }
+    }
+
+    #[test]
+    fn an_ml_kem_key_out_of_its_field_is_refused() {
+        let mut bytes = EpochKey::from_seed(&[5; 32]).public().to_bytes().to_vec();
+        bytes[..3].fill(0xff);
+        assert_eq!(EpochPublicKey::from_slice(&bytes), Err(Error::Malformed("epoch key")));
+        assert_eq!(EpochPublicKey::from_slice(&[]), Err(Error::Malformed("epoch key")));
     }
 
     #[test]

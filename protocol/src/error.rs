@@ -64,6 +64,12 @@ pub enum SealError {
     /// A single record above the bound of a body.
     #[error("a record is too large to share")]
     RecordTooLarge,
+    /// A record's id is empty or longer than 128 bytes.
+    #[error("a record's id has an impossible length")]
+    RecordId,
+    /// The bundle is not of the grant's organization.
+    #[error("the bundle is of another organization")]
+    WrongOrganization,
     /// A statement that does not fit an init.
     #[error("the statement is too large")]
     StatementTooLarge,

@@ -78,7 +78,6 @@ impl fmt::Debug for LinkCodeHash {
 }
 
 /// An invitation. Its ticket is checked by the relay, its organization at its own domain.
-#[derive(Debug)]
 pub struct Invitation {
     /// Where to deposit.
     pub relay: RelayOrigin,
@@ -90,6 +89,12 @@ pub struct Invitation {
     pub ticket: wire::Signed,
     /// For the organization.
     pub link_code: LinkCode,
+}
+
+impl fmt::Debug for Invitation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Invitation({:?})", self.organization)
+    }
 }
 
 impl Invitation {

@@ -19,6 +19,7 @@ use crate::{
     transcript::Label,
 };
 
+const KEPT_VERSION: u8 = 1;
 const REFUSALS_MAX: usize = 64;
 const VIEWS_MAX: usize = 100;
 
@@ -130,7 +131,8 @@ impl ReplyKey {
 
     /// To be kept under seal.
     pub fn to_kept(&self) -> Zeroizing<Vec<u8>> {
-        Zeroizing::new([&self.session.as_bytes()[..], self.grant.as_bytes(), &self.key].concat())
+        let fields = [&[KEPT_VERSION][..], self.session.as_bytes(), self.grant.as_bytes(), &self.key];
+        Zeroizing::new(fields.concat())
     }
 
     /// From where it was kept.
@@ -140,6 +142,7 @@ impl ReplyKey {
     pub fn from_kept(kept: &[u8]) -> Result<Self> {
         let mut fields = Fields(kept);
         let key = (|| {
+            (fields.take::<1>()? == [KEPT_VERSION]).then_some(())?;
             let session = SessionId::from_bytes(fields.take()?);
             let grant = GrantId::from_bytes(fields.take()?);
             Some(Self::new(session, grant, &fields.take()?))

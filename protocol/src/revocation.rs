@@ -1,5 +1,7 @@
 //! The stop: a patient's revocation, and the organization's word that it acted on it.
 
+use std::fmt;
+
 use bytes::Bytes;
 use prost::Message as _;
 use sealcare_proto::v1 as wire;
@@ -14,8 +16,14 @@ use crate::{
 };
 
 /// A revocation as it came.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct UnverifiedRevocation(wire::Revocation);
+
+impl fmt::Debug for UnverifiedRevocation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("UnverifiedRevocation")
+    }
+}
 
 impl UnverifiedRevocation {
     /// From the wire.
@@ -37,12 +45,18 @@ impl UnverifiedRevocation {
 }
 
 /// A verified revocation.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Revocation {
     grant: GrantId,
     organization: OrganizationId,
     deposit_key: DepositPublicKey,
     wire: wire::Revocation,
+}
+
+impl fmt::Debug for Revocation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Revocation({:?})", self.grant)
+    }
 }
 
 impl Revocation {
@@ -81,11 +95,17 @@ impl Revocation {
 }
 
 /// A confirmation as it came.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct UnverifiedConfirmation {
     signed: wire::Signed,
     fields: wire::Confirmation,
     grant: GrantId,
+}
+
+impl fmt::Debug for UnverifiedConfirmation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "UnverifiedConfirmation({:?})", self.grant)
+    }
 }
 
 impl UnverifiedConfirmation {
@@ -123,11 +143,17 @@ impl UnverifiedConfirmation {
 }
 
 /// The organization's signed word that a revoked grant's keys and copy were destroyed. A claim, not proof.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Confirmation {
     grant: GrantId,
     time: Timestamp,
     signed: wire::Signed,
+}
+
+impl fmt::Debug for Confirmation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Confirmation({:?}, {:?})", self.grant, self.time)
+    }
 }
 
 impl Confirmation {

@@ -78,15 +78,21 @@ impl SessionStart<'_> {
     /// Seals `statement` to the bundle's epoch of `now`.
     ///
     /// # Errors
-    /// [`SealError`]: an expired bundle, no epoch, a statement too long.
+    /// [`SealError`]: another organization's bundle, an expired one, no epoch, a statement too long.
     pub fn seal(
         self,
         statement: Statement,
         now: Timestamp,
         rng: &mut impl CryptoRng,
     ) -> Result<SealedInit, SealError> {
+        if self.bundle.organization() != &self.grant.organization {
+            return Err(SealError::WrongOrganization);
+        }
         if now >= self.bundle.expires() {
             return Err(SealError::BundleExpired);
+        }
+        if !statement.scope.is_in_bounds() {
+            return Err(SealError::StatementTooLarge);
         }
         let epoch = &self.bundle.epoch_at(now).ok_or(SealError::NoEpoch)?.key;
         let session = SessionId::random(rng);

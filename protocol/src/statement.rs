@@ -52,12 +52,15 @@ impl Scope {
         self.types.iter().any(|t| t.as_str() == name) && self.from.is_none_or(|from| end >= from)
     }
 
+    pub(crate) fn is_in_bounds(&self) -> bool {
+        self.types.len() <= SCOPE_TYPES_MAX
+    }
+
     fn from_wire(wire: &wire::Scope) -> Result<Self> {
         let types = wire.types.iter().map(|t| t.parse()).collect::<Result<BTreeSet<_>>>()?;
-        if types.len() != wire.types.len() || types.len() > SCOPE_TYPES_MAX {
-            return Err(Error::Malformed("scope"));
-        }
-        Ok(Self { types, from: wire.from_ms.map(Timestamp::from_millis) })
+        let scope = Self { types, from: wire.from_ms.map(Timestamp::from_millis) };
+        let is_repeated = scope.types.len() != wire.types.len();
+        if is_repeated || !scope.is_in_bounds() { Err(Error::Malformed("scope")) } else { Ok(scope) }
     }
 
     fn to_wire(&self) -> wire::Scope {

@@ -1,6 +1,6 @@
 //! The part of an invitation that a relay sees, and spends once.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use bytes::Bytes;
 use prost::Message as _;
@@ -68,11 +68,17 @@ impl TicketDraft<'_> {
 }
 
 /// A ticket as it came.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct UnverifiedTicket {
     signed: wire::Signed,
     fields: wire::Ticket,
     organization: OrganizationId,
+}
+
+impl fmt::Debug for UnverifiedTicket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "UnverifiedTicket({:?})", self.organization)
+    }
 }
 
 impl UnverifiedTicket {

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 use crate::{
     body::{Body, unpad},
     chain::ChainKey,
-    envelope::{DATA_HEADER_BYTES, ENVELOPE_BYTES_MAX, EnvelopeHeader},
+    envelope::{DATA_HEADER_BYTES, EnvelopeHeader, is_data_size},
     error::{DataRefusal, Error, Result},
     ids::{GrantId, SenderId, SessionId},
     sender::Fields,
@@ -15,8 +15,6 @@ use crate::{
 };
 
 const KEPT_VERSION: u8 = 1;
-/// Header, 512 bytes of plaintext and tag.
-const DATA_BYTES_MIN: usize = DATA_HEADER_BYTES + 512 + 16;
 
 /// A session on the organization's side: who sends, the next counter and its key.
 pub struct ReceiverSession {
@@ -83,7 +81,7 @@ impl ReceiverSession {
     /// # Errors
     /// The [`DataRefusal`]; after [`DataRefusal::Gap`] the session is to be closed.
     pub fn open(&self, envelope: &[u8], now: Timestamp) -> Result<OpenedData, DataRefusal> {
-        if !(DATA_BYTES_MIN..=ENVELOPE_BYTES_MAX).contains(&envelope.len()) {
+        if !is_data_size(envelope.len()) {
             return Err(DataRefusal::Size);
         }
         let Some(EnvelopeHeader::Data(header)) = EnvelopeHeader::parse(envelope) else {
