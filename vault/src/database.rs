@@ -19,6 +19,11 @@ const BUSY_WAIT: Duration = Duration::from_secs(5);
 /// A database up to this size is checked whole whenever it is opened (about 0.1 s); see `Vault::verify`.
 const OPEN_CHECK_BYTES_MAX: u64 = 32 * 1_024 * 1_024;
 
+/// Memory for pages, per connection: the upper levels of an index over a million blinded keys.
+const CACHE_KIB: i32 = 16 * 1_024;
+/// Pages of 4 KiB that the log holds before a commit moves them into the database: 16 MiB.
+const LOG_PAGES: i32 = 4_096;
+
 const SCHEMA: &str = include_str!("schema.sql");
 const IDENTITY: &[u8] = b"this database belongs to this key";
 
@@ -90,6 +95,9 @@ fn connect(path: &Path) -> Result<Connection> {
     connection.pragma_update(None, "fullfsync", "ON")?;
     connection.pragma_update(None, "checkpoint_fullfsync", "ON")?;
     connection.pragma_update(None, "secure_delete", "ON")?;
+    // Negative is in KiB.
+    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
+    connection.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.pragma_update(None, "trusted_schema", "OFF")?;
     connection.pragma_update(None, "cell_size_check", "ON")?;

@@ -1,6 +1,8 @@
 //! A process that commits in a loop is killed again and again: what it acknowledged is there, whole, and what it
 //! destroyed is gone.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};

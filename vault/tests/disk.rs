@@ -1,5 +1,7 @@
 //! What lies on the disk: nothing readable, private modes, and damage that is named.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

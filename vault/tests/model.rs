@@ -1,5 +1,7 @@
 //! The vault behaves as an ordered map in memory does, through rollbacks and reopenings.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
