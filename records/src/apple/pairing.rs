@@ -1,0 +1,142 @@
+//! Blood-pressure halves: matching top-level readings with their twins in correlations, and pairing those that have
+//! none. Not here: reading values.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::draft::{Draft, SampleKind};
+use crate::RecordError;
+
+/// Loose halves held at one time: three readings a day for two centuries.
+const HELD_MAX: usize = 500_000;
+
+/// What a reading turned out to be.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Twin {
+    /// Its twin was there before: the two are one reading.
+    Found,
+    /// None yet.
+    Awaited,
+}
+
+/// The multiset of halves that wait for their twins.
+#[derive(Default)]
+pub(super) struct Pairing {
+    children: HashMap<u128, u64>,
+    loose: BTreeMap<u64, Draft>,
+    loose_by_twin: HashMap<u128, Vec<u64>>,
+    arrivals: u64,
+}
+
+/// What remains at the end of an export.
+pub(super) enum Leftover {
+    /// One systolic and one diastolic reading of the same source and time.
+    Pair(Draft, Draft),
+    /// This many readings that do not make one pair.
+    Unpaired(u64),
+}
+
+impl Pairing {
+    /// A half at top level.
+    pub(super) fn add_top_level(&mut self, half: Draft) -> Result<Twin, RecordError> {
+        let key = half.twin_key();
+        if let Some(count) = self.children.get_mut(&key) {
+            *count -= 1;
+            if *count == 0 {
+                self.children.remove(&key);
+            }
+            return Ok(Twin::Found);
+        }
+        self.loose_by_twin.entry(key).or_default().push(self.arrivals);
+        self.loose.insert(self.arrivals, half);
+        self.arrivals += 1;
+        self.check_bound().map(|()| Twin::Awaited)
+    }
+
+    /// A half inside a correlation.
+    pub(super) fn add_child(&mut self, half: &Draft) -> Result<Twin, RecordError> {
+        let key = half.twin_key();
+        if let Some(waiting) = self.loose_by_twin.get_mut(&key) {
+            if let Some(arrival) = waiting.pop() {
+                self.loose.remove(&arrival);
+            }
+            if waiting.is_empty() {
+                self.loose_by_twin.remove(&key);
+            }
+            return Ok(Twin::Found);
+        }
+        *self.children.entry(key).or_default() += 1;
+        self.check_bound().map(|()| Twin::Awaited)
+    }
+
+    /// The halves whose twin never came, in the order of the export.
+    pub(super) fn into_leftovers(self) -> Vec<Leftover> {
+        let mut groups: BTreeMap<u64, Vec<Draft>> = BTreeMap::new();
+        let mut first_arrival: HashMap<u128, u64> = HashMap::new();
+        for (arrival, half) in self.loose {
+            let group = *first_arrival.entry(half.pair_key()).or_insert(arrival);
+            groups.entry(group).or_default().push(half);
+        }
+        groups.into_values().map(Leftover::of).collect()
+    }
+
+    fn check_bound(&self) -> Result<(), RecordError> {
+        let held = self.loose.len() + self.children.len();
+        if held > HELD_MAX { Err(RecordError::TooManyRecords) } else { Ok(()) }
+    }
+}
+
+impl Leftover {
+    fn of(halves: Vec<Draft>) -> Self {
+        let count = u64::try_from(halves.len()).unwrap_or(u64::MAX);
+        pair(halves).map_or(Self::Unpaired(count), |(systolic, diastolic)| Self::Pair(systolic, diastolic))
+    }
+}
+
+/// The two halves, if there are exactly one of each.
+pub(super) fn pair(halves: Vec<Draft>) -> Option<(Draft, Draft)> {
+    let [first, second] = <[Draft; 2]>::try_from(halves).ok()?;
+    match (first.kind, second.kind) {
+        (SampleKind::Systolic, SampleKind::Diastolic) => Some((first, second)),
+        (SampleKind::Diastolic, SampleKind::Systolic) => Some((second, first)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn half(kind: SampleKind, value: &str) -> Draft {
+        let mut draft = Draft::new(kind);
+        draft.set("value", value.to_owned());
+        draft
+    }
+
+    #[test]
+    fn twins_match_once_each_in_either_order() {
+        let mut pairing = Pairing::default();
+        assert_eq!(pairing.add_child(&half(SampleKind::Systolic, "118")).unwrap(), Twin::Awaited);
+        assert_eq!(pairing.add_top_level(half(SampleKind::Systolic, "118")).unwrap(), Twin::Found);
+        assert_eq!(pairing.add_top_level(half(SampleKind::Systolic, "118")).unwrap(), Twin::Awaited);
+        assert_eq!(pairing.add_child(&half(SampleKind::Systolic, "118")).unwrap(), Twin::Found);
+        assert!(pairing.into_leftovers().is_empty());
+    }
+
+    #[test]
+    fn only_an_unambiguous_pair_is_paired() {
+        let leftovers = |values: &[(SampleKind, &str)]| {
+            let mut pairing = Pairing::default();
+            for (kind, value) in values {
+                pairing.add_top_level(half(*kind, value)).unwrap();
+            }
+            pairing.into_leftovers()
+        };
+        let (high, low) = (SampleKind::Systolic, SampleKind::Diastolic);
+        assert!(matches!(leftovers(&[(low, "76"), (high, "118")])[..], [Leftover::Pair(..)]));
+        assert!(matches!(leftovers(&[(low, "76"), (low, "77")])[..], [Leftover::Unpaired(2)]));
+        assert!(matches!(
+            leftovers(&[(low, "76"), (high, "118"), (high, "119")])[..],
+            [Leftover::Unpaired(3)]
+        ));
+    }
+}

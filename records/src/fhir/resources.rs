@@ -1,0 +1,113 @@
+//! What becomes of each resource in a file. Not here: finding the resources (`document`, `lines`).
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::{identity, version};
+use crate::id::Fingerprint;
+use crate::import::{Intake, RecordSink};
+use crate::json::{Object, text};
+use crate::{ImportError, Person, RESOURCE_BYTES_MAX, Record, RecordError, SkipReason};
+
+/// An entry of a Bundle, as far as it is read.
+#[derive(Deserialize)]
+struct Entry<'a> {
+    #[serde(borrow, rename = "fullUrl")]
+    full_url: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    resource: Option<&'a RawValue>,
+}
+
+/// The resources of a file, one after the other.
+pub(super) struct Resources<'a, S> {
+    pub(super) intake: Intake<'a, S>,
+    /// Entries or lines begun.
+    pub(super) entries: u64,
+}
+
+impl<'a, S: RecordSink> Resources<'a, S> {
+    pub(super) fn new(intake: Intake<'a, S>) -> Self {
+        Self { intake, entries: 0 }
+    }
+
+    /// Takes one entry of a Bundle, as raw JSON.
+    pub(super) fn take_entry(&mut self, entry: &str) -> Result<(), ImportError<S::Error>> {
+        self.entries += 1;
+        let Ok(entry) = serde_json::from_str::<Entry<'_>>(entry) else {
+            self.intake.skip(SkipReason::Malformed);
+            return Ok(());
+        };
+        match entry.resource {
+            None => {
+                self.intake.skip(SkipReason::NoResource);
+                Ok(())
+            }
+            Some(resource) => self.take_json(resource.get(), entry.full_url.as_deref()),
+        }
+    }
+
+    /// Takes one resource, as JSON.
+    pub(super) fn take_json(
+        &mut self,
+        json: &str,
+        full_url: Option<&str>,
+    ) -> Result<(), ImportError<S::Error>> {
+        if json.len() > RESOURCE_BYTES_MAX {
+            self.intake.skip(SkipReason::TooLarge);
+            return Ok(());
+        }
+        match serde_json::from_str::<Object>(json) {
+            Ok(resource) => self.take(resource, full_url),
+            Err(_) => {
+                self.intake.skip(SkipReason::Malformed);
+                Ok(())
+            }
+        }
+    }
+
+    /// Takes one resource.
+    pub(super) fn take(
+        &mut self,
+        resource: Object,
+        full_url: Option<&str>,
+    ) -> Result<(), ImportError<S::Error>> {
+        if let Some(version) = version::detect(&resource) {
+            return Err(RecordError::Version { version, entry: self.entries.saturating_sub(1) }.into());
+        }
+        if text(&resource, "resourceType") == Some("Patient") {
+            let person = Person::from_fhir(&resource);
+            let name = person.name.as_deref().unwrap_or_default();
+            let birth_date = person.birth_date.as_deref().unwrap_or_default();
+            let identity = Fingerprint::new("person").field(name).field(birth_date).digest();
+            self.intake.person(person, identity);
+        }
+        match self.record(resource, full_url)? {
+            Ok(record) => self.intake.accept(record),
+            Err(reason) => {
+                self.intake.skip(reason);
+                Ok(())
+            }
+        }
+    }
+
+    /// The record in a resource, or why there is none.
+    fn record(
+        &mut self,
+        resource: Object,
+        full_url: Option<&str>,
+    ) -> Result<Result<Record, SkipReason>, RecordError> {
+        let id = identity::identify(&resource, full_url);
+        let fingerprint =
+            Fingerprint::new("seen").field(id.as_str()).field(&identity::content(&resource)).digest();
+        let record = match Record::from_resource(resource, id) {
+            // A mistake needs no value; what it was does not matter any more. It is known by its status first.
+            Ok(record) if record.is_entered_in_error() => return Ok(Err(SkipReason::EnteredInError)),
+            Ok(record) => record,
+            Err(reason) => return Ok(Err(reason)),
+        };
+        let is_repeated = self.intake.ordinal(fingerprint)? > 0;
+        Ok(if is_repeated { Err(SkipReason::Repeated) } else { Ok(record) })
+    }
+}

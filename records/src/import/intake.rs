@@ -1,0 +1,107 @@
+//! The one way into a sink: counts what is taken and skipped, reports progress, tells records apart.
+//! Not here: parsing.
+
+use std::collections::{HashMap, HashSet};
+
+use super::{ImportReport, Meter, Progress, RecordSink, SkipReason};
+use crate::{ImportError, Person, Record, RecordError};
+
+/// Records told apart in one import; each costs about ten bytes.
+const FINGERPRINTS_MAX: usize = 50_000_000;
+
+/// Bytes between two reports of progress.
+const PROGRESS_BYTES: u64 = 1024 * 1024;
+
+/// Different people counted in one file.
+const PEOPLE_MAX: usize = 1_000;
+
+/// A running import.
+pub(crate) struct Intake<'a, S> {
+    sink: &'a mut S,
+    report: ImportReport,
+    meter: Meter,
+    bytes_total: Option<u64>,
+    bytes_reported: u64,
+    records: u64,
+    people: HashSet<u128>,
+    seen: HashSet<u64>,
+    repeats: HashMap<u128, u64>,
+}
+
+impl<'a, S: RecordSink> Intake<'a, S> {
+    pub(crate) fn new(sink: &'a mut S, meter: Meter, bytes_total: Option<u64>) -> Self {
+        Self {
+            sink,
+            report: ImportReport::default(),
+            meter,
+            bytes_total,
+            bytes_reported: 0,
+            records: 0,
+            people: HashSet::new(),
+            seen: HashSet::new(),
+            repeats: HashMap::new(),
+        }
+    }
+
+    pub(crate) fn meter(&self) -> &Meter {
+        &self.meter
+    }
+
+    pub(crate) fn accept(&mut self, record: Record) -> Result<(), ImportError<S::Error>> {
+        *self.report.imported.entry(record.record_type()).or_default() += 1;
+        self.records += 1;
+        self.sink.accept(record).map_err(ImportError::Sink)
+    }
+
+    pub(crate) fn skip(&mut self, reason: SkipReason) {
+        self.report.skip(reason, 1);
+    }
+
+    pub(crate) fn skip_many(&mut self, reason: SkipReason, count: u64) {
+        self.report.skip(reason, count);
+    }
+
+    pub(crate) fn skipped(&self, reason: SkipReason) -> u64 {
+        self.report.skipped.get(&reason).copied().unwrap_or(0)
+    }
+
+    /// Notes a person the file names; `identity` tells people apart.
+    pub(crate) fn person(&mut self, person: Person, identity: u128) {
+        if self.people.len() < PEOPLE_MAX {
+            self.people.insert(identity);
+        }
+        self.report.person.get_or_insert(person);
+    }
+
+    /// How many records with this fingerprint came before in this import. Sixty-four bits of the fingerprint are
+    /// kept; should two collide, the second is only numbered as if it were a repeat, the same in every import.
+    pub(crate) fn ordinal(&mut self, fingerprint: u128) -> Result<u64, RecordError> {
+        let key = u64::try_from(fingerprint >> 64).expect("the upper half of 128 bits");
+        if self.seen.insert(key) {
+            return if self.seen.len() > FINGERPRINTS_MAX { Err(RecordError::TooManyRecords) } else { Ok(0) };
+        }
+        let repeats = self.repeats.entry(fingerprint).or_default();
+        *repeats += 1;
+        Ok(*repeats)
+    }
+
+    /// Between two items: the parser holds nothing, progress may be due.
+    pub(crate) fn begin_item(&mut self) {
+        self.meter.begin_item();
+        if self.meter.bytes() - self.bytes_reported >= PROGRESS_BYTES {
+            self.report_progress();
+        }
+    }
+
+    pub(crate) fn finish(mut self) -> ImportReport {
+        self.report_progress();
+        self.report.people = u64::try_from(self.people.len()).unwrap_or(u64::MAX);
+        self.report
+    }
+
+    fn report_progress(&mut self) {
+        self.bytes_reported = self.meter.bytes();
+        let (bytes_read, bytes_total) = (self.bytes_reported, self.bytes_total);
+        self.sink.progress(Progress { bytes_read, bytes_total, records: self.records });
+    }
+}

@@ -1,0 +1,20 @@
+//! Importing: what an import reports, where its records go, and recognizing a file by its content.
+//!
+//! An import streams: each record is handed to a [`RecordSink`] as soon as it is read, and what is kept besides is
+//! hashes. A file may turn out to be damaged at its last byte, so after an error the caller keeps nothing: it wraps
+//! the sink in a transaction.
+//!
+//! Not here: the formats (`apple`, `fhir`).
+
+mod detect;
+mod intake;
+mod meter;
+mod report;
+mod sink;
+
+pub use detect::import;
+pub use report::{ImportReport, SkipReason};
+pub use sink::{Progress, RecordSink, WithProgress};
+
+pub(crate) use intake::Intake;
+pub(crate) use meter::{Limit, Meter, Metered};

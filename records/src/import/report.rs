@@ -1,0 +1,103 @@
+//! What an import tells when it is done. Not here: errors, which end an import (`error`).
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::{Person, RecordType};
+
+/// Why something in a file did not become a record. The names are those in reports and JSON.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[non_exhaustive]
+pub enum SkipReason {
+    /// A daily activity summary (Apple's rings).
+    ActivitySummary,
+    /// The top-level twin of a reading that was taken from its blood-pressure correlation.
+    BloodPressureChild,
+    /// Half of a blood pressure without exactly one other half of the same source and time.
+    BloodPressureUnpaired,
+    /// A clinical record inside an Apple Health export.
+    ClinicalRecord,
+    /// A report that groups results; the results travel by themselves.
+    DiagnosticReport,
+    /// Withdrawn by its source as a mistake.
+    EnteredInError,
+    /// A value that is not a number.
+    InvalidValue,
+    /// Not of FHIR's shape.
+    Malformed,
+    /// No code that says what it is.
+    NoCode,
+    /// No time at which it holds, or none that can be read.
+    NoEffectiveTime,
+    /// A bundle entry without a resource.
+    NoResource,
+    /// No value.
+    NoValue,
+    /// Something else than the five shared types.
+    NotASharedType,
+    /// The same resource again, with the same content.
+    Repeated,
+    /// Larger than [`crate::RESOURCE_BYTES_MAX`].
+    TooLarge,
+    /// A unit without a named mapping.
+    UnknownUnit,
+    /// A workout.
+    Workout,
+}
+
+impl SkipReason {
+    /// The reason's name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ActivitySummary => "activity-summary",
+            Self::BloodPressureChild => "blood-pressure-child",
+            Self::BloodPressureUnpaired => "blood-pressure-unpaired",
+            Self::ClinicalRecord => "clinical-record",
+            Self::DiagnosticReport => "diagnostic-report",
+            Self::EnteredInError => "entered-in-error",
+            Self::InvalidValue => "invalid-value",
+            Self::Malformed => "malformed",
+            Self::NoCode => "no-code",
+            Self::NoEffectiveTime => "no-effective-time",
+            Self::NoResource => "no-resource",
+            Self::NoValue => "no-value",
+            Self::NotASharedType => "not-a-shared-type",
+            Self::Repeated => "repeated",
+            Self::TooLarge => "too-large",
+            Self::UnknownUnit => "unknown-unit",
+            Self::Workout => "workout",
+        }
+    }
+}
+
+impl fmt::Display for SkipReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// What an import found.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct ImportReport {
+    /// Records handed to the sink, by type.
+    pub imported: BTreeMap<RecordType, u64>,
+    /// What was left out, by reason.
+    pub skipped: BTreeMap<SkipReason, u64>,
+    /// The person whom the file is about: the first one it names.
+    pub person: Option<Person>,
+    /// How many different people the file names. More than one asks for a word with the caller's person.
+    pub people: u64,
+}
+
+impl ImportReport {
+    /// Records handed to the sink, in all.
+    pub fn records(&self) -> u64 {
+        self.imported.values().sum()
+    }
+
+    pub(crate) fn skip(&mut self, reason: SkipReason, count: u64) {
+        if count > 0 {
+            *self.skipped.entry(reason).or_default() += count;
+        }
+    }
+}
