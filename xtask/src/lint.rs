@@ -1,0 +1,77 @@
+//! `cargo xtask lint`: everything that judges the source without running it.
+//!
+//! Here: the steps and their commands. Not here: the rules (`edges`, `source_rules`), the other suites (`suites`).
+
+use std::env;
+use std::process::Command;
+
+use anyhow::Result;
+
+use crate::commands::{cargo, succeeds};
+use crate::metadata::{self, Workspace};
+use crate::report::{Outcome, Report};
+use crate::{edges, source_rules};
+
+/// How much of the linting is asked for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Extent {
+    /// Crate edges and source rules: no compiler, a second at most.
+    Static,
+    /// The above, then rustfmt, clippy and rustdoc.
+    Whole,
+}
+
+/// Runs the lint alone; whether all of it held.
+pub(crate) fn run(extent: Extent) -> Result<bool> {
+    let workspace = metadata::read()?;
+    let mut report = Report::default();
+    run_static(&workspace, &mut report)?;
+    if extent == Extent::Whole {
+        run_compiled(&mut report)?;
+    }
+    print!("{report}");
+    Ok(report.failures() == 0)
+}
+
+/// The steps that read metadata and files only.
+pub(crate) fn run_static(workspace: &Workspace, report: &mut Report) -> Result<()> {
+    report.step("crate edges", || {
+        let violations = edges::violations(&workspace.packages);
+        Ok(judged(&violations))
+    })?;
+    report.step("source rules", || {
+        let findings = source_rules::check(&workspace.root)?;
+        for warning in &findings.warnings {
+            eprintln!("warning: {warning}");
+        }
+        Ok(judged(&findings.errors))
+    })
+}
+
+/// The steps that need rustfmt or the compiler.
+pub(crate) fn run_compiled(report: &mut Report) -> Result<()> {
+    let steps = [
+        ("format", cargo(&["fmt", "--all", "--check"])),
+        ("clippy", cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])),
+        ("docs", docs()),
+    ];
+    for (name, mut command) in steps {
+        report.step(name, || Ok(Outcome::of(succeeds(&mut command)?)))?;
+    }
+    Ok(())
+}
+
+fn docs() -> Command {
+    let mut flags = env::var("RUSTDOCFLAGS").unwrap_or_default();
+    flags.push_str(" -D warnings");
+    let mut command = cargo(&["doc", "--workspace", "--no-deps"]);
+    command.env("RUSTDOCFLAGS", flags.trim_start());
+    command
+}
+
+fn judged(violations: &[String]) -> Outcome {
+    for violation in violations {
+        eprintln!("error: {violation}");
+    }
+    Outcome::of(violations.is_empty())
+}

@@ -1,0 +1,161 @@
+//! `cargo xtask test`: every suite in order, and what became of each.
+//!
+//! Everything is built once, in the development profile, for all workspace members together, so that no
+//! suite builds the dependencies a second time. Not here: linting (`lint`), the other HPKE
+//! implementations (`oracles`).
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use crate::commands::{cargo, succeeds, succeeds_counted, succeeds_quietly};
+use crate::left_out::LeftOut;
+use crate::lint;
+use crate::metadata::{self, Workspace};
+use crate::oracles;
+use crate::programs::Installing;
+use crate::report::{Outcome, Report};
+
+/// Where the real files are that some tests read.
+const DATA_VARIABLE: &str = "SEALCARE_TEST_DATA";
+
+/// Whether a run may go without a suite that nobody excused.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Completeness {
+    BestEffort,
+    Required,
+}
+
+/// Runs every suite; whether all of them held.
+pub(crate) fn run(installing: Installing, completeness: Completeness) -> Result<bool> {
+    let workspace = metadata::read()?;
+    let excused = LeftOut::read(&workspace.root)?;
+    let mut report = Report::default();
+    lint::run_static(&workspace, &mut report)?;
+    lint::run_compiled(&mut report)?;
+    run_tests(&workspace, &mut report)?;
+    report.step("hpke: python", || oracles::python(&workspace, installing))?;
+    report.step("hpke: node", || oracles::node(&workspace, installing))?;
+    report.step("cargo deny", deny)?;
+    if completeness == Completeness::Required {
+        report.require(|suite| excused.names(suite));
+    }
+    print!("{report}");
+    let totals = report.totals();
+    println!("\n{} passed, {} failed, {} skipped", totals.passed, totals.failed, totals.skipped);
+    Ok(report.failures() == 0)
+}
+
+/// The suites that run our own programs.
+fn run_tests(workspace: &Workspace, report: &mut Report) -> Result<()> {
+    // Binaries and tests in one command: cargo resolves features once for both.
+    let mut build = cargo(&["build", "--workspace", "--bins", "--lib", "--tests", "--examples"]);
+    report.step("build", || Ok(Outcome::of(succeeds(&mut build)?)))?;
+
+    let data = real_data();
+    let mut tests = cargo(&["test", "--workspace", "--no-fail-fast"]);
+    if let Some(folder) = &data {
+        tests.env(DATA_VARIABLE, folder);
+    }
+    report.step("tests", || counted(&mut tests))?;
+    report.step("real data", || real_data_tests(data.as_deref()))?;
+    report.step("demo", || demo(workspace, &[]))?;
+    report.step("demo on real files", || match &data {
+        Some(folder) => demo(workspace, &demo_files(folder)?),
+        None => Ok(Outcome::LeftOut(data_advice())),
+    })
+}
+
+fn counted(command: &mut Command) -> Result<Outcome> {
+    let (held, counts) = succeeds_counted(command)?;
+    Ok(Outcome::counted(held, counts))
+}
+
+/// The folder of real files, absolute, because tests run in their own crate's folder.
+fn real_data() -> Option<PathBuf> {
+    let folder = PathBuf::from(env::var_os(DATA_VARIABLE)?);
+    folder.join("apple-health").is_dir().then(|| fs::canonicalize(&folder).ok())?
+}
+
+fn data_advice() -> String {
+    format!("set {DATA_VARIABLE} to a folder of real files (README, Development)")
+}
+
+/// The test programs that read real files, once more by themselves: silence there would go unseen above.
+fn real_data_tests(data: Option<&Path>) -> Result<Outcome> {
+    let Some(folder) = data else {
+        return Ok(Outcome::LeftOut(data_advice()));
+    };
+    let mut tests = cargo(&["test", "--workspace", "--test", "real_data*"]);
+    counted(tests.env(DATA_VARIABLE, folder))
+}
+
+/// The files that the demo is shown: two Apple Health exports and a synthetic hospital's bundle.
+fn demo_files(data: &Path) -> Result<Vec<PathBuf>> {
+    let apple = data.join("apple-health");
+    let mut files = vec![apple.join("rinoshiyo-sample_export.xml"), apple.join("alxdrcirilo-export.xml")];
+    let bundles = data.join("synthea").join("2020");
+    for entry in fs::read_dir(bundles).context("cannot read the synthea bundles")? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with("Lean294") {
+            files.push(entry.path());
+        }
+    }
+    Ok(files)
+}
+
+/// Runs the demo; it passes if it exits with 0 and its last line is the object that `--json` promises.
+fn demo(workspace: &Workspace, files: &[PathBuf]) -> Result<Outcome> {
+    let program = workspace.target.join("debug").join("sealcare-demo");
+    if !program.exists() {
+        return Ok(Outcome::of(false));
+    }
+    let output = Command::new(program)
+        .arg("--json")
+        .args(files)
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .context("the demo did not start")?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    print!("{text}");
+    Ok(Outcome::of(output.status.success() && has_told_its_story(&text)))
+}
+
+/// Whether the demo's object says that something was opened and nothing was found or left.
+fn has_told_its_story(output: &str) -> bool {
+    let Ok(story) = serde_json::from_str::<Value>(output.trim()) else { return false };
+    story["records_opened"].as_u64().is_some_and(|opened| opened > 0)
+        && story["records_opened"] == story["records_shared"]
+        && story["plaintext_found_at_relay"].as_u64() == Some(0)
+        && story["revocation_confirmed"].as_bool() == Some(true)
+        && story["opened_after_revocation"].as_u64() == Some(0)
+}
+
+/// Bans, licences and sources; advisories need the network and belong to a schedule, not to a test.
+fn deny() -> Result<Outcome> {
+    if !succeeds_quietly(&mut cargo(&["deny", "--version"])) {
+        return Ok(Outcome::LeftOut("cargo install --locked cargo-deny".into()));
+    }
+    Ok(Outcome::of(succeeds(&mut cargo(&["deny", "check", "bans", "licenses", "sources"]))?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_demos_object_is_judged_by_its_contents() {
+        let story = r#"{"records_shared": 3, "records_opened": 3, "plaintext_found_at_relay": 0,
+            "revocation_confirmed": true, "opened_after_revocation": 0}"#;
+        assert!(has_told_its_story(story));
+        assert!(!has_told_its_story(&story.replace("\"records_opened\": 3", "\"records_opened\": 2")));
+        assert!(!has_told_its_story(&story.replace("relay\": 0", "relay\": 1")));
+        assert!(!has_told_its_story(&story.replace("true", "false")));
+        assert!(!has_told_its_story(""));
+    }
+}
