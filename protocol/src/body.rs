@@ -223,7 +223,7 @@ mod tests {
 
     fn change(len: usize) -> Change {
         // Incompressible enough: a linear congruence.
-        let fhir: Vec<u8> = (0..len as u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+        let fhir: Vec<u8> = (0..len).map(|i| i.wrapping_mul(2_654_435_761).to_be_bytes()[4]).collect();
         Change {
             record_id: "r".into(),
             type_name: "heart-rate".parse().unwrap(),

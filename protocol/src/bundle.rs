@@ -20,9 +20,9 @@ use crate::{
 };
 
 /// A bundle lives at most 7 days.
-const LIFETIME_MAX: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+const LIFETIME_MAX: Duration = Duration::from_hours(168);
 /// A clock may be this far behind the organization's.
-const CLOCK_SKEW: Duration = Duration::from_secs(24 * 60 * 60);
+const CLOCK_SKEW: Duration = Duration::from_hours(24);
 /// Bytes of a signed bundle that are read at all.
 const BUNDLE_BYTES_MAX: usize = 64 * 1024;
 

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// How far a call's time may be from the relay's.
-pub const CALL_SKEW: Duration = Duration::from_secs(5 * 60);
+pub const CALL_SKEW: Duration = Duration::from_mins(5);
 
 /// The table of methods that a patient signs.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -21,9 +21,9 @@ use ::hpke as hpke_crate;
 /// A bundle carries at most this many epochs: today and a week ahead.
 pub const EPOCHS_MAX: usize = 8;
 /// Sealing to an epoch.
-const ENCRYPT: Duration = Duration::from_secs(24 * 60 * 60);
+const ENCRYPT: Duration = Duration::from_hours(24);
 /// Opening after sealing has ended.
-const DECRYPT_MORE: Duration = Duration::from_secs(14 * 24 * 60 * 60);
+const DECRYPT_MORE: Duration = Duration::from_hours(336);
 const X25519_BYTES: usize = 32;
 
 /// The secret half: a 32-byte X-Wing seed.

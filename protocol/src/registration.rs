@@ -17,7 +17,7 @@ use crate::{
 /// Bytes of a public JWK.
 const JWK_BYTES_MAX: usize = 1024;
 /// A registration is fresh for a day.
-const AGE_MAX: std::time::Duration = std::time::Duration::from_secs(24 * 60 * 60);
+const AGE_MAX: std::time::Duration = std::time::Duration::from_hours(24);
 
 /// A verified registration.
 #[derive(Clone, Debug)]

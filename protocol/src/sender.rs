@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// A lease asks for 30 days, the most that the receiver gives.
-const LEASE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+const LEASE: Duration = Duration::from_hours(720);
 const KEPT_VERSION: u8 = 1;
 
 /// A grant's names and keys on the patient's side.
@@ -105,8 +105,8 @@ impl SessionStart<'_> {
         let chain = ChainKey::new(&sealer.exports.chain);
         let reply_key = ReplyKey::new(session, self.grant.id, &sealer.exports.reply);
         let enc = sealer.enc.clone();
-        let sealed = sealer.seal(&plain, &header).ok_or(SealError::Key)?;
-        let envelope = [&header[..], &enc, &sealed].concat();
+        let ciphertext = sealer.seal(&plain, &header).ok_or(SealError::Key)?;
+        let envelope = [&header[..], &enc, &ciphertext].concat();
         let session = SenderSession { session, grant: self.grant.id, base: self.base, counter: 0, chain };
         Ok(SealedInit { envelope, session, reply_key })
     }

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// A ticket lives at most 7 days.
-const LIFETIME_MAX: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+const LIFETIME_MAX: Duration = Duration::from_hours(168);
 
 /// What the relay holds for a grant at most.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -119,7 +119,7 @@ impl UnverifiedTicket {
         if now >= expires {
             return Err(Error::Expired("ticket"));
         }
-        if expires.since(now) > LIFETIME_MAX + Duration::from_secs(24 * 60 * 60) {
+        if expires.since(now) > LIFETIME_MAX + Duration::from_hours(24) {
             return Err(Error::Lifetime("ticket"));
         }
         let limits = self.fields.limits.ok_or(Error::Malformed("ticket"))?;

@@ -1,4 +1,5 @@
 //! One organization and one patient, end to end without a network.
+#![allow(clippy::unwrap_used, reason = "a test")]
 
 use std::{cell::RefCell, collections::HashMap, convert::Infallible, time::Duration};
 
@@ -41,8 +42,8 @@ impl Organization {
             number: 1,
             lowest_honoured: 1,
             gateway_key: gateway.public(),
-            not_before: NOW.minus(Duration::from_secs(60)),
-            expires: NOW.plus(Duration::from_secs(86_400 * 399)),
+            not_before: NOW.minus(Duration::from_mins(1)),
+            expires: NOW.plus(Duration::from_hours(9576)),
             root_index: 0,
         };
         let delegation = delegation.sign(&root).unwrap();
@@ -96,7 +97,7 @@ impl ReceiverState for Organization {
         Ok(self.grants.get(grant).copied())
     }
     fn invitation(&self, code: &LinkCodeHash) -> Result<Option<OpenInvitation>, Infallible> {
-        let expires = NOW.plus(Duration::from_secs(86_400 * 28));
+        let expires = NOW.plus(Duration::from_hours(672));
         Ok(self.invitations.contains(code).then_some(OpenInvitation { expires }))
     }
     fn next_sequence(&self, grant: &GrantId, sender: &SenderId) -> Result<Option<u64>, Infallible> {
@@ -175,7 +176,7 @@ fn what_is_sealed_opens_once_and_in_order() {
     assert_eq!(opened.session.open(&first, NOW).err(), Some(DataRefusal::Duplicate));
     let kept = sealcare_protocol::ReceiverSession::from_kept(&opened.session.to_kept()).unwrap();
     assert_eq!(kept.open(&second, NOW).unwrap().body, Ok(body("73")));
-    let late = NOW.plus(Duration::from_secs(86_400 * 31));
+    let late = NOW.plus(Duration::from_hours(744));
     assert_eq!(kept.open(&second, late).err(), Some(DataRefusal::Lease));
 }
 
@@ -234,7 +235,7 @@ fn each_check_of_an_init_has_its_name() {
     assert_eq!(refused(&organization, &grant, &unbound), Some(InitRefusal::Binding));
     let without = patient.start(&organization.bundle, 0, patient.statement(None, 5)).envelope;
     assert_eq!(refused(&organization, &grant, &without), Some(InitRefusal::LinkCode));
-    let month = NOW.plus(Duration::from_secs(86_400 * 31));
+    let month = NOW.plus(Duration::from_hours(744));
     assert_eq!(organization.receive(&grant, &init, month).err(), Some(InitRefusal::LinkCode));
 
     assert!(organization.receive(&grant, &init, NOW).is_ok());
@@ -277,8 +278,8 @@ fn a_bundle_must_be_the_organizations_fresh_and_unaltered() {
     };
     assert_eq!(verify(signed, id, NOW), None);
     assert_eq!(verify(other.bundle.signed(), id, NOW), Some(Error::WrongOrganization));
-    assert_eq!(verify(signed, id, NOW.plus(Duration::from_secs(86_400 * 7))), Some(Error::Expired("bundle")));
-    assert_eq!(verify(signed, id, NOW.minus(Duration::from_secs(86_400 * 2))), Some(Error::Delegation));
+    assert_eq!(verify(signed, id, NOW.plus(Duration::from_hours(168))), Some(Error::Expired("bundle")));
+    assert_eq!(verify(signed, id, NOW.minus(Duration::from_hours(48))), Some(Error::Delegation));
     let mut altered = signed.clone();
     altered.signature = other.bundle.signed().signature.clone();
     assert_eq!(verify(&altered, id, NOW), Some(Error::Signature("bundle")));
@@ -305,7 +306,7 @@ fn a_bundle_must_be_the_organizations_fresh_and_unaltered() {
         base: 0,
     };
     let statement = Patient::new(&organization, 9).statement(None, 1);
-    let week = NOW.plus(Duration::from_secs(86_400 * 7));
+    let week = NOW.plus(Duration::from_hours(168));
     assert_eq!(expired.seal(statement, week, &mut rand::rng()).err(), Some(SealError::BundleExpired));
 }
 
@@ -325,7 +326,7 @@ fn tickets_registrations_revocations_and_confirmations_verify_where_they_belong(
     assert_eq!(verify(other.bundle.authority(), &relay, NOW), Some(Error::WrongOrganization));
     let elsewhere = "https://other.example:1".parse().unwrap();
     assert_eq!(verify(authority, &elsewhere, NOW), Some(Error::WrongRelay));
-    let week = NOW.plus(Duration::from_secs(86_400 * 7));
+    let week = NOW.plus(Duration::from_hours(168));
     assert_eq!(verify(authority, &relay, week), Some(Error::Expired("ticket")));
     let forged = draft.sign(id, delegation, &other.gateway, NOW, &mut rand::rng());
     let forged = UnverifiedTicket::new(forged).unwrap().verify(authority, &relay, NOW);

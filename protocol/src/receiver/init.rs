@@ -20,9 +20,9 @@ use crate::{
 };
 
 /// A lease is at most this long after the receiver's clock.
-const LEASE_MAX: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+const LEASE_MAX: Duration = Duration::from_hours(720);
 /// A statement's revision is at most this far ahead of the receiver's clock.
-const REVISION_AHEAD_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+const REVISION_AHEAD_MAX: Duration = Duration::from_hours(24);
 
 /// What became of an epoch key.
 #[derive(Debug)]
