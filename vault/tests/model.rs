@@ -32,8 +32,9 @@ enum Step {
     Scan(usize, Bound<Key>, Bound<Key>, usize),
 }
 
+/// Few keys, so that bounds often hit one.
 fn key() -> impl Strategy<Value = Key> {
-    prop::collection::vec(prop::sample::select(vec![0, 1, 0x7f, 0xfe, 0xff]), 0..4)
+    prop::collection::vec(prop::sample::select(vec![0, 0x7f, 0xff]), 0..3)
 }
 
 fn change() -> impl Strategy<Value = Change> {
