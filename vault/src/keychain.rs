@@ -60,3 +60,16 @@ mod entry {
 }
 
 pub(crate) use entry::{establish, recall};
+
+#[cfg(all(test, not(feature = "keychain")))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_build_without_keychain_says_what_to_use() {
+        let refused = establish("sealcare", "test", &mut rand::rng());
+        let text = refused.err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(text.contains("passphrase file"), "{text}");
+        assert!(matches!(recall("sealcare", "test"), Err(VaultError::KeychainNotBuilt)));
+    }
+}
