@@ -9,6 +9,7 @@ use super::{identity, version};
 use crate::id::Fingerprint;
 use crate::import::{Intake, RecordSink};
 use crate::json::{Object, text};
+use crate::model::record_type;
 use crate::{ImportError, Person, RESOURCE_BYTES_MAX, Record, RecordError, SkipReason};
 
 /// An entry of a Bundle, as far as it is read.
@@ -98,12 +99,15 @@ impl<'a, S: RecordSink> Resources<'a, S> {
         resource: Object,
         full_url: Option<&str>,
     ) -> Result<Result<Record, SkipReason>, RecordError> {
+        // A mistake needs no value, so it is known by its status first.
+        let is_withdrawn = text(&resource, "status") == Some("entered-in-error");
+        if is_withdrawn && record_type(&resource).is_ok() {
+            return Ok(Err(SkipReason::EnteredInError));
+        }
         let id = identity::identify(&resource, full_url);
         let fingerprint =
             Fingerprint::new("seen").field(id.as_str()).field(&identity::content(&resource)).digest();
         let record = match Record::from_resource(resource, id) {
-            // A mistake needs no value; what it was does not matter any more. It is known by its status first.
-            Ok(record) if record.is_entered_in_error() => return Ok(Err(SkipReason::EnteredInError)),
             Ok(record) => record,
             Err(reason) => return Ok(Err(reason)),
         };

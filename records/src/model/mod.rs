@@ -109,7 +109,7 @@ impl Model {
 
 /// Decides the type by resource type, code and category. A code of its own goes before the category: a heart rate
 /// that a laboratory reports is a heart rate.
-fn record_type(resource: &Object) -> Result<RecordType, SkipReason> {
+pub(crate) fn record_type(resource: &Object) -> Result<RecordType, SkipReason> {
     match text(resource, "resourceType").ok_or(SkipReason::Malformed)? {
         "Immunization" => return Ok(RecordType::Immunization),
         "DiagnosticReport" => return Err(SkipReason::DiagnosticReport),
