@@ -55,18 +55,17 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// Announces, times and records one step.
-    ///
-    /// # Errors
-    /// Whatever `work` could not do at all; a step that merely fails is an [`Outcome`].
-    pub(crate) fn step(&mut self, name: &'static str, work: impl FnOnce() -> Result<Outcome>) -> Result<()> {
+    /// Announces, times and records one step. A step that could not do its work at all has failed.
+    pub(crate) fn step(&mut self, name: &'static str, work: impl FnOnce() -> Result<Outcome>) {
         println!("\n=== {name}");
         let start = Instant::now();
-        let outcome = work()?;
+        let outcome = work().unwrap_or_else(|error| {
+            eprintln!("error: {error:#}");
+            Outcome::of(false)
+        });
         let elapsed = start.elapsed();
         println!("=== {name}: {} ({:.1} s)", outcome.word(), elapsed.as_secs_f64());
         self.steps.push(Step { name, outcome, elapsed });
-        Ok(())
     }
 
     /// Turns every left-out step that `is_excused` does not know into a failure.
@@ -130,7 +129,7 @@ mod tests {
     fn report(outcomes: Vec<(&'static str, Outcome)>) -> Report {
         let mut report = Report::default();
         for (name, outcome) in outcomes {
-            report.step(name, || Ok(outcome)).unwrap();
+            report.step(name, || Ok(outcome));
         }
         report
     }
@@ -154,6 +153,14 @@ mod tests {
         let counts = Counts { passed: 5, failed: 0, skipped: 0 };
         let report = report(vec![("tests", Outcome::Failed(counts))]);
         assert_eq!(report.totals().failed, 1);
+    }
+
+    #[test]
+    fn a_step_that_cannot_work_has_failed_and_the_run_goes_on() {
+        let mut report = Report::default();
+        report.step("broken", || anyhow::bail!("no such file"));
+        report.step("format", || Ok(Outcome::of(true)));
+        assert_eq!((report.failures(), report.totals().passed), (1, 1));
     }
 
     #[test]
