@@ -1,2 +1,27 @@
-//! Sealcare's relay: the untrusted courier of sealed envelopes.
+//! Sealcare's relay: the courier that nobody has to trust. It stores sealed envelopes for organizations,
+//! hands them over, deletes what was acknowledged or revoked, and can open nothing.
+//!
+//! Lives here: the API (`api`), who calls (`auth`), what is kept ([`store`]), sockets (`server`,
+//! `incoming`), configuration ([`config`]), sweeps (`retention`), and the operator's commands ([`operator`]).
+//! Not here: cryptography and checks of what is signed (`sealcare-protocol`). A record is unknown in this
+//! crate, by the linter's rule.
+
+mod api;
+mod auth;
+pub mod config;
+mod delivery_hook;
+mod error;
+mod incoming;
+pub mod operator;
+mod retention;
+mod server;
 pub mod store;
+pub mod telemetry;
+
+pub use auth::Rates;
+pub use config::Config;
+#[cfg(feature = "test-util")]
+pub use delivery_hook::AlterEnvelope;
+pub use delivery_hook::DeliveryHook;
+pub use error::{Error, Result};
+pub use server::{Relay, run};

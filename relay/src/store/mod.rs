@@ -15,17 +15,15 @@ pub mod types;
 
 use async_trait::async_trait;
 use sealcare_proto::v1 as wire;
-use sealcare_protocol::{
-    Domain, GrantId, Incarnation, OrganizationId, Revocation, SessionId, Timestamp,
-};
+use sealcare_protocol::{Domain, GrantId, Incarnation, OrganizationId, Revocation, SessionId, Timestamp};
 use tokio::sync::watch;
 
 pub use batch::{BatchError, DepositBatch};
 pub use error::{Result, StoreError};
 pub use types::{
-    AcceptOutcome, Acceptance, Deposited, FetchOutcome, GrantReport, LanePlace, OrganizationRecord,
-    OrganizationState, Page, PageItem, PageLimit, Progress, PutBundleOutcome, RegisterOutcome, Registrant,
-    ReplyOutcome, ReplySlot, SequenceRange, SessionReport, Tombstone,
+    AcceptOutcome, Acceptance, Deposited, FetchOutcome, GrantReport, LaneArrivals, LanePlace,
+    OrganizationRecord, OrganizationState, Page, PageItem, PageLimit, Progress, PutBundleOutcome,
+    RegisterOutcome, Registrant, ReplyOutcome, ReplySlot, SequenceRange, SessionReport, Tombstone,
 };
 
 use types::DepositorKey;
@@ -156,7 +154,7 @@ pub trait Mailboxes: Send + Sync {
     async fn reclaim(&self) -> Result<()>;
 
     /// Changes whenever something may have arrived for the organization. A hint, never the truth.
-    fn arrivals(&self, organization: OrganizationId) -> watch::Receiver<u64>;
+    fn arrivals(&self, organization: OrganizationId) -> watch::Receiver<LaneArrivals>;
 
     /// Whether the store works.
     ///

@@ -270,3 +270,21 @@ pub struct OrganizationRecord {
     /// SHA-256 of the first root.
     pub root_fingerprint: [u8; 32],
 }
+
+/// Counts, for each lane, of the times that something may have arrived. Only whether one changed matters.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct LaneArrivals([u64; super::LANES as usize]);
+
+impl LaneArrivals {
+    /// Something may have arrived in `lane`.
+    pub fn count(&mut self, lane: u8) {
+        let lane = &mut self.0[usize::from(lane % super::LANES)];
+        *lane = lane.wrapping_add(1);
+    }
+
+    /// The lanes whose count differs from `before`.
+    pub fn changed_since(&self, before: &Self) -> impl Iterator<Item = u8> {
+        let changed = self.0.into_iter().zip(before.0).map(|(now, then)| now != then);
+        (0..super::LANES).zip(changed).filter_map(|(lane, changed)| changed.then_some(lane))
+    }
+}

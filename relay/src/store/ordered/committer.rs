@@ -132,7 +132,8 @@ fn commit(engine: &dyn OrderedKeys, batch: Vec<Operation>, failed: &FailedLatch)
         return batch.into_iter().for_each(refuse);
     }
     metrics::histogram!("relay_commit_operations").record(u32::try_from(batch.len()).unwrap_or(u32::MAX));
-    let answers: Vec<Answer> = batch.into_iter().map(|operation| (operation.work)(&mut transaction)).collect();
+    let answers: Vec<Answer> =
+        batch.into_iter().map(|operation| (operation.work)(&mut transaction)).collect();
     let (changes, effects, engine_error) = transaction.finish();
     let written = match (engine_error, changes.is_empty()) {
         (Some(error), _) => Err(error),

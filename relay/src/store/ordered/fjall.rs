@@ -110,9 +110,11 @@ impl OrderedKeys for FjallKeys {
 fn engine_error(error: &fjall::Error) -> EngineError {
     use fjall::Error as E;
     let named = match error {
-        E::JournalRecovery(_) | E::InvalidTrailer | E::InvalidTag(_) | E::Unrecoverable | E::Decompress(_) => {
-            EngineError::Damaged
-        }
+        E::JournalRecovery(_)
+        | E::InvalidTrailer
+        | E::InvalidTag(_)
+        | E::Unrecoverable
+        | E::Decompress(_) => EngineError::Damaged,
         E::Storage(fjall::LsmError::Io(_)) => EngineError::Failed,
         E::Storage(_) => EngineError::Damaged,
         _ => EngineError::Failed,

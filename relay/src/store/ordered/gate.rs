@@ -15,12 +15,14 @@ use std::{
 use sealcare_protocol::{GrantId, OrganizationId};
 use tokio::sync::watch;
 
+use crate::store::LaneArrivals;
+
 /// Shared by the committer's effects and all readers.
 #[derive(Debug, Default)]
 pub(super) struct Gate {
     mark: AtomicU64,
     hidden: RwLock<Arc<HashSet<GrantId>>>,
-    arrivals: Mutex<HashMap<OrganizationId, watch::Sender<u64>>>,
+    arrivals: Mutex<HashMap<OrganizationId, watch::Sender<LaneArrivals>>>,
 }
 
 impl Gate {
@@ -57,15 +59,15 @@ impl Gate {
         self.mark.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// Tells whoever waits for `organization` that something may have arrived.
-    pub(super) fn arrived(&self, organization: &OrganizationId) {
+    /// Tells whoever waits for `organization` that something may have arrived in `lane`.
+    pub(super) fn arrived(&self, organization: &OrganizationId, lane: u8) {
         let arrivals = self.arrivals.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(sender) = arrivals.get(organization) {
-            sender.send_modify(|count| *count = count.wrapping_add(1));
+            sender.send_modify(|arrivals| arrivals.count(lane));
         }
     }
 
-    pub(super) fn subscribe(&self, organization: OrganizationId) -> watch::Receiver<u64> {
+    pub(super) fn subscribe(&self, organization: OrganizationId) -> watch::Receiver<LaneArrivals> {
         let mut arrivals = self.arrivals.lock().unwrap_or_else(PoisonError::into_inner);
         arrivals.retain(|known, sender| *known == organization || sender.receiver_count() > 0);
         arrivals.entry(organization).or_default().subscribe()

@@ -48,7 +48,8 @@ pub(super) fn accept_invitation(
 
 /// The same ticket gets the same answer; another finds the key taken.
 fn accepted_before(row: &GrantRow, acceptance: &Acceptance) -> AcceptOutcome {
-    let is_same = row.organization() == Ok(acceptance.organization) && row.ticket == acceptance.ticket.as_bytes()[..];
+    let is_same =
+        row.organization() == Ok(acceptance.organization) && row.ticket == acceptance.ticket.as_bytes()[..];
     match (is_same, row.revoked_ms) {
         (false, _) => AcceptOutcome::Spent,
         (true, Some(_)) => AcceptOutcome::Revoked,

@@ -18,8 +18,9 @@ use super::{
     value::check,
 };
 use crate::store::{
-    DepositBatch, Deposited, EPOCH_GRACE, FetchOutcome, LanePlace, OrganizationState, Page, PageItem, PageLimit,
-    Progress, Result, SESSION_RETENTION, SESSIONS_MAX, SequenceRange, StoreError, types::DepositorKey,
+    DepositBatch, Deposited, EPOCH_GRACE, FetchOutcome, LanePlace, OrganizationState, Page, PageItem,
+    PageLimit, Progress, Result, SESSION_RETENTION, SESSIONS_MAX, SequenceRange, StoreError,
+    types::DepositorKey,
 };
 
 /// Items that one step of an acknowledgement or sweep reads and deletes: with the largest envelopes 17 MiB.
@@ -57,7 +58,7 @@ pub(super) fn deposit(
     keep_session(t, &id, known, &batch, now);
     append(t, &organization_id, &id, &mut grant, batch, now)?;
     let gate = gate.clone();
-    t.after_commit(move || gate.arrived(&organization_id));
+    t.after_commit(move || gate.arrived(&organization_id, lane_of(&id)));
     Ok(Deposited::Stored)
 }
 
@@ -83,9 +84,9 @@ fn refusal(
 
 fn takes_inits(organization: &OrganizationRow, key: &KeyId, now: Timestamp) -> bool {
     let mut epochs = organization.epochs.iter();
-    epochs.find(|epoch| epoch.key_id == key.as_bytes()[..]).is_some_and(|epoch| {
-        now <= Timestamp::from_millis(epoch.encrypt_until_ms).plus(EPOCH_GRACE)
-    })
+    epochs
+        .find(|epoch| epoch.key_id == key.as_bytes()[..])
+        .is_some_and(|epoch| now <= Timestamp::from_millis(epoch.encrypt_until_ms).plus(EPOCH_GRACE))
 }
 
 /// Makes room for one more session.
@@ -139,7 +140,8 @@ pub(super) fn use_session(
     let key = layout::session(grant, session);
     let day = now.as_millis() / DAY_MS;
     if used_before_ms.map(|used| used / DAY_MS) != Some(day) {
-        let due = Timestamp::from_millis(day.saturating_add(1).saturating_mul(DAY_MS)).plus(SESSION_RETENTION);
+        let due =
+            Timestamp::from_millis(day.saturating_add(1).saturating_mul(DAY_MS)).plus(SESSION_RETENTION);
         t.put(Space::Rows, layout::expiry(due, &key), Bytes::new());
     }
     t.put(Space::Rows, key, row.encode_to_vec());
@@ -202,7 +204,8 @@ fn read_lane(
     let (mut scanned, mut bytes) = (0, 0);
     let mut damage = None;
     let read = rows.0.scan(Space::Lanes, &from, &to, &mut |key, stored| {
-        let full = !page.items.is_empty() && (page.items.len() >= limit.items_max || bytes >= limit.bytes_max);
+        let full =
+            !page.items.is_empty() && (page.items.len() >= limit.items_max || bytes >= limit.bytes_max);
         if full || scanned >= SCAN_ITEMS_MAX {
             page.more = Progress::More;
             return ControlFlow::Break(());
@@ -270,7 +273,8 @@ pub(super) fn acknowledge(
     let to = layout::after(&layout::lane_item(organization, range.lane, last));
     let found = t.scan(Space::Lanes, &from, &to, STEP_ITEMS_MAX)?;
     let is_last_step = found.len() < STEP_ITEMS_MAX;
-    let next = found.last().and_then(|(key, _)| layout::sequence_of(key)).and_then(|last| last.checked_add(1));
+    let next =
+        found.last().and_then(|(key, _)| layout::sequence_of(key)).and_then(|last| last.checked_add(1));
     let items = found.into_iter().map(|(key, value)| Ok((key, LaneRow::decode(value)?)));
     remove(t, items.collect::<Result<_>>()?)?;
     match next {

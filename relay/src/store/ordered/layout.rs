@@ -175,8 +175,7 @@ mod tests {
     #[test]
     fn lanes_are_in_order_and_do_not_mix() {
         let (a, b) = (OrganizationId::from_bytes([1; 32]), OrganizationId::from_bytes([2; 32]));
-        let keys =
-            [lane_item(&a, 0, 1), lane_item(&a, 0, 256), lane_item(&a, 1, 0), lane_item(&b, 0, 0)];
+        let keys = [lane_item(&a, 0, 1), lane_item(&a, 0, 256), lane_item(&a, 1, 0), lane_item(&b, 0, 0)];
         assert!(keys.is_sorted());
         assert_eq!(sequence_of(&keys[1]), Some(256));
     }

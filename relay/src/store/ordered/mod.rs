@@ -32,7 +32,6 @@ use sealcare_proto::v1 as wire;
 use sealcare_protocol::{Domain, GrantId, Incarnation, OrganizationId, Revocation, SessionId, Timestamp};
 use tokio::{sync::watch, task::spawn_blocking};
 
-pub use self::{fjall::FjallKeys, room::FREE_BYTES_MIN};
 use self::{
     committer::{Committer, FailedLatch},
     engine::{OrderedKeys, Space},
@@ -42,11 +41,12 @@ use self::{
     rows::MetaRow,
     transaction::Transaction,
 };
+pub use self::{fjall::FjallKeys, room::FREE_BYTES_MIN};
 use super::{
-    AcceptOutcome, Acceptance, DepositBatch, Deposited, FetchOutcome, GrantReport, LANES, LanePlace, Mailboxes,
-    OrganizationRecord, OrganizationState, Page, PageLimit, Progress, PutBundleOutcome, RegisterOutcome,
-    Registrant, Registry, ReplyOutcome, ReplySlot, Result, SequenceRange, StoreError, Tombstone,
-    types::DepositorKey,
+    AcceptOutcome, Acceptance, DepositBatch, Deposited, FetchOutcome, GrantReport, LANES, LaneArrivals,
+    LanePlace, Mailboxes, OrganizationRecord, OrganizationState, Page, PageLimit, Progress, PutBundleOutcome,
+    RegisterOutcome, Registrant, Registry, ReplyOutcome, ReplySlot, Result, SequenceRange, StoreError,
+    Tombstone, types::DepositorKey,
 };
 
 /// Bytes that a small operation adds to a batch, about.
@@ -71,11 +71,7 @@ impl OrderedStore {
     /// # Errors
     /// [`StoreError::Unavailable`] if the engine cannot write, [`StoreError::Corrupt`] for damage,
     /// [`StoreError::Conflict`] for a store of another format.
-    pub fn open(
-        engine: Arc<dyn OrderedKeys>,
-        incarnation: Incarnation,
-        free_bytes_min: u64,
-    ) -> Result<Self> {
+    pub fn open(engine: Arc<dyn OrderedKeys>, incarnation: Incarnation, free_bytes_min: u64) -> Result<Self> {
         let incarnation = claim(engine.as_ref(), incarnation)?;
         let gate = Arc::new(Gate::default());
         for grant in revocations::unfinished(engine.as_ref())? {
@@ -224,7 +220,7 @@ impl Mailboxes for OrderedStore {
         self.reclaim_deleted().await
     }
 
-    fn arrivals(&self, organization: OrganizationId) -> watch::Receiver<u64> {
+    fn arrivals(&self, organization: OrganizationId) -> watch::Receiver<LaneArrivals> {
         self.gate.subscribe(organization)
     }
 

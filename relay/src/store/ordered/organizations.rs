@@ -16,8 +16,8 @@ use super::{
     transaction::Transaction,
 };
 use crate::store::{
-    EPOCH_GRACE, OrganizationRecord, OrganizationState, PutBundleOutcome, RegisterOutcome, Registrant, Result,
-    StoreError,
+    EPOCH_GRACE, LANES, OrganizationRecord, OrganizationState, PutBundleOutcome, RegisterOutcome, Registrant,
+    Result, StoreError,
 };
 
 /// How long a domain is kept for an organization that was never approved.
@@ -160,7 +160,7 @@ pub(super) fn decide(
     let gate = gate.clone();
     t.after_commit(move || {
         gate.close();
-        gate.arrived(&id);
+        (0..LANES).for_each(|lane| gate.arrived(&id, lane));
     });
     Ok(())
 }

@@ -51,7 +51,7 @@ pub(super) fn revoke_grant(
     let gate = gate.clone();
     t.after_commit(move || {
         gate.hide(id);
-        gate.arrived(&organization);
+        gate.arrived(&organization, lane_of(&id));
     });
     Ok(Tombstone { grant: id, revocation: row.revocation, confirmation: None })
 }
@@ -110,10 +110,8 @@ pub(super) fn list_revoked(
     items_max: usize,
 ) -> Result<(Vec<Tombstone>, Progress)> {
     let prefix = layout::tombstones(organization);
-    let from = after.map_or_else(
-        || prefix.clone(),
-        |after| layout::after(&layout::tombstone(organization, &after)),
-    );
+    let from =
+        after.map_or_else(|| prefix.clone(), |after| layout::after(&layout::tombstone(organization, &after)));
     let mut found = rows.scan(Space::Rows, &from, &layout::end_of(&prefix), items_max.saturating_add(1))?;
     let progress = if found.len() > items_max { Progress::More } else { Progress::Done };
     found.truncate(items_max);

@@ -163,7 +163,8 @@ impl DeletionRow {
     }
 
     pub(super) fn organization(&self) -> Result<OrganizationId> {
-        OrganizationId::from_slice(&self.organization).map_err(|_| StoreError::Corrupt("deletion in progress"))
+        OrganizationId::from_slice(&self.organization)
+            .map_err(|_| StoreError::Corrupt("deletion in progress"))
     }
 
     /// Nothing is left in the lane; the engine's files may still hold the bytes.

@@ -1,0 +1,62 @@
+//! The operator's calls. Whoever can open the socket in the relay's data folder is the operator.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use sealcare_proto::v1::{self as wire, Reason, admin_service_server::AdminService};
+use sealcare_protocol::Domain;
+use tonic::{Request, Response, Status};
+
+use super::{
+    directory::{organization, organization_state},
+    status::{refuse, store_refusal},
+};
+use crate::store::{OrganizationRecord, OrganizationState, Store};
+
+/// `AdminService` over a store.
+pub(crate) struct Admin(pub(crate) Arc<dyn Store>);
+
+impl Admin {
+    async fn decide(&self, domain: &str, state: OrganizationState) -> Result<(), Status> {
+        let domain: Domain = domain.parse().map_err(|_| refuse(Reason::Malformed))?;
+        self.0.decide(domain, state).await.map_err(store_refusal)
+    }
+}
+
+#[tonic::async_trait]
+impl AdminService for Admin {
+    async fn list_organizations(
+        &self,
+        _: Request<wire::ListOrganizationsRequest>,
+    ) -> Result<Response<wire::ListOrganizationsResponse>, Status> {
+        let all = self.0.organizations().await.map_err(store_refusal)?;
+        let organizations = all.iter().map(entry).collect();
+        Ok(Response::new(wire::ListOrganizationsResponse { organizations }))
+    }
+
+    async fn approve_organization(
+        &self,
+        request: Request<wire::ApproveOrganizationRequest>,
+    ) -> Result<Response<wire::ApproveOrganizationResponse>, Status> {
+        self.decide(&request.into_inner().domain, OrganizationState::Approved).await?;
+        Ok(Response::new(wire::ApproveOrganizationResponse {}))
+    }
+
+    async fn suspend_organization(
+        &self,
+        request: Request<wire::SuspendOrganizationRequest>,
+    ) -> Result<Response<wire::SuspendOrganizationResponse>, Status> {
+        self.decide(&request.into_inner().domain, OrganizationState::Suspended).await?;
+        Ok(Response::new(wire::SuspendOrganizationResponse {}))
+    }
+}
+
+fn entry(record: &OrganizationRecord) -> wire::OrganizationEntry {
+    wire::OrganizationEntry {
+        organization: Some(organization(record)),
+        state: organization_state(record.state).into(),
+        registered_ms: record.registered.as_millis(),
+        bundle_expires_ms: record.bundle_expires.as_millis(),
+        root_fingerprint: Bytes::copy_from_slice(&record.root_fingerprint),
+    }
+}

@@ -1,0 +1,28 @@
+//! The relay's four services: what each call may do, and its answer on the wire.
+//!
+//! Not here: who calls (`auth`), what is kept (`store`), sockets and limits of the transport (`server`).
+
+pub(crate) mod admin;
+pub(crate) mod delivery;
+pub(crate) mod directory;
+pub(crate) mod mailbox;
+pub(crate) mod status;
+mod subscription;
+
+use std::sync::Arc;
+
+use sealcare_protocol::Clock;
+use tokio_util::sync::CancellationToken;
+
+use crate::{auth::Auth, delivery_hook::DeliveryHook, store::Store};
+
+/// What every service needs.
+#[derive(Clone)]
+pub(crate) struct Services {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) auth: Arc<Auth>,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// Ends subscriptions.
+    pub(crate) closing: CancellationToken,
+    pub(crate) hook: DeliveryHook,
+}

@@ -1,0 +1,132 @@
+//! Allowances for doors at which strangers may knock: a token bucket for each address, and one for all.
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv4Addr},
+    sync::{Mutex, PoisonError},
+    time::Instant,
+};
+
+use serde::Deserialize;
+
+/// Addresses that are remembered; beyond, full buckets are forgotten, then all.
+const ADDRESSES_MAX: usize = 65_536;
+/// All addresses together have the allowance of this many.
+const GLOBAL_FACTOR: f64 = 50.0;
+
+/// Calls a minute and address; bursts as large are allowed.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Rates {
+    /// `DirectoryService.Register`.
+    pub register_per_minute: u32,
+    /// The token endpoint.
+    pub token_per_minute: u32,
+    /// `MailboxService.AcceptInvitation`.
+    pub accept_per_minute: u32,
+}
+
+impl Default for Rates {
+    fn default() -> Self {
+        Self { register_per_minute: 30, token_per_minute: 120, accept_per_minute: 300 }
+    }
+}
+
+/// What a stranger may do.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(crate) enum Door {
+    Register,
+    Token,
+    Accept,
+}
+
+/// The address at the other end of a connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Peer(pub(crate) IpAddr);
+
+impl Default for Peer {
+    fn default() -> Self {
+        Self(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
+    }
+}
+
+struct Bucket {
+    left: f64,
+    at: Instant,
+}
+
+pub(super) struct RateLimits {
+    rates: Rates,
+    buckets: Mutex<HashMap<(Door, Option<IpAddr>), Bucket>>,
+}
+
+impl RateLimits {
+    pub(super) fn new(rates: Rates) -> Self {
+        Self { rates, buckets: Mutex::default() }
+    }
+
+    /// Takes one from the buckets of the address and of all; false if one is empty.
+    pub(super) fn allow(&self, door: Door, peer: Peer) -> bool {
+        let per_minute = f64::from(match door {
+            Door::Register => self.rates.register_per_minute,
+            Door::Token => self.rates.token_per_minute,
+            Door::Accept => self.rates.accept_per_minute,
+        });
+        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        if buckets.len() >= ADDRESSES_MAX {
+            buckets.retain(|_, bucket| bucket.at.elapsed().as_secs() < 60);
+            if buckets.len() >= ADDRESSES_MAX {
+                buckets.clear();
+            }
+        }
+        take(&mut buckets, (door, Some(network(peer.0))), per_minute)
+            && take(&mut buckets, (door, None), per_minute * GLOBAL_FACTOR)
+    }
+}
+
+/// An IPv6 customer holds a /64 at least, so that is what is counted.
+fn network(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(v6) => IpAddr::V6((u128::from(v6) >> 64 << 64).into()),
+    }
+}
+
+fn take(
+    buckets: &mut HashMap<(Door, Option<IpAddr>), Bucket>,
+    of: (Door, Option<IpAddr>),
+    per_minute: f64,
+) -> bool {
+    let now = Instant::now();
+    let bucket = buckets.entry(of).or_insert(Bucket { left: per_minute, at: now });
+    let refilled = now.duration_since(bucket.at).as_secs_f64() * per_minute / 60.0;
+    bucket.left = (bucket.left + refilled).min(per_minute);
+    bucket.at = now;
+    if bucket.left < 1.0 {
+        return false;
+    }
+    bucket.left -= 1.0;
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_stopped_and_others_are_not() {
+        let limits = RateLimits::new(Rates { register_per_minute: 2, ..Rates::default() });
+        let (a, b) = (Peer([10, 0, 0, 1].into()), Peer([10, 0, 0, 2].into()));
+        assert!(limits.allow(Door::Register, a) && limits.allow(Door::Register, a));
+        assert!(!limits.allow(Door::Register, a));
+        assert!(limits.allow(Door::Register, b));
+        assert!(limits.allow(Door::Token, a));
+    }
+
+    #[test]
+    fn a_network_of_ipv6_addresses_is_one() {
+        let limits = RateLimits::new(Rates { register_per_minute: 1, ..Rates::default() });
+        assert!(limits.allow(Door::Register, Peer("2001:db8::1".parse().unwrap())));
+        assert!(!limits.allow(Door::Register, Peer("2001:db8::2".parse().unwrap())));
+    }
+}

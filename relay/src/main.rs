@@ -1,0 +1,84 @@
+//! `sealcare-relay`: parses the command line and calls the library.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+use sealcare_relay::{
+    Config, Error,
+    config::Overrides,
+    operator::{self, OrganizationCommand, Output},
+    telemetry,
+};
+
+/// The relay: stores sealed envelopes for organizations, and can open none.
+#[derive(Parser)]
+#[command(name = "sealcare-relay", version, about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve patients and organizations until stopped (SIGINT, SIGTERM).
+    Serve(Box<Overrides>),
+    /// List organizations, approve or suspend one, at the relay in a data folder.
+    Organization {
+        #[command(subcommand)]
+        command: OrganizationCommand,
+        /// The relay's data folder.
+        #[arg(long, value_name = "DIR", env = "SEALCARE_RELAY_DATA", global = true, default_value = ".")]
+        data: PathBuf,
+        /// Print JSON.
+        #[arg(long, global = true)]
+        json: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version go to standard output and succeed; everything else is bad usage.
+            let _ = error.print();
+            return if error.use_stderr() { ExitCode::from(64) } else { ExitCode::SUCCESS };
+        }
+    };
+    match execute(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("sealcare-relay: {error}");
+            ExitCode::from(error.exit_status())
+        }
+    }
+}
+
+fn execute(cli: Cli) -> Result<(), Error> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Error::Listen)?;
+    match cli.command {
+        Command::Serve(overrides) => {
+            let config = Config::load(*overrides)?;
+            telemetry::log_to(&config)?;
+            runtime.block_on(sealcare_relay::run(config, stop_signal()))
+        }
+        Command::Organization { command, data, json } => {
+            let output = if json { Output::Json } else { Output::Text };
+            let text = runtime.block_on(operator::run(&data, command, output))?;
+            println!("{text}");
+            Ok(())
+        }
+    }
+}
+
+/// Completes at SIGINT or SIGTERM.
+async fn stop_signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+        let _ = tokio::signal::ctrl_c().await;
+        return;
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+    }
+}

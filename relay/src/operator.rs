@@ -1,0 +1,141 @@
+//! The operator's commands: a client of the relay's own socket.
+
+use std::{fmt::Write as _, path::Path};
+
+use clap::Subcommand;
+use data_encoding::HEXLOWER;
+use hyper_util::rt::TokioIo;
+use sealcare_proto::v1::{self as wire, admin_service_client::AdminServiceClient};
+use serde_json::json;
+use tokio::net::UnixStream;
+use tonic::{
+    Code, Status,
+    transport::{Channel, Endpoint},
+};
+use tower::service_fn;
+
+use crate::error::{Error, Result};
+
+/// Name of the operator's socket in the data folder.
+pub const SOCKET: &str = "admin.sock";
+
+/// What an operator decides.
+#[derive(Clone, Debug, Subcommand)]
+pub enum OrganizationCommand {
+    /// List all organizations.
+    List,
+    /// Let an organization receive. Compare its root fingerprint with its people first.
+    Approve {
+        /// The organization's domain, `host[:port]`.
+        domain: String,
+    },
+    /// Stop deposits and delivery of an organization; revocations go on.
+    Suspend {
+        /// The organization's domain, `host[:port]`.
+        domain: String,
+    },
+}
+
+/// How answers are printed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Output {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// Runs a command at the relay in `data`; returns what to print.
+///
+/// # Errors
+/// [`Error::Admin`], saying what to do.
+pub async fn run(data: &Path, command: OrganizationCommand, output: Output) -> Result<String> {
+    let mut client = connect(data).await?;
+    match command {
+        OrganizationCommand::List => {
+            let listed = client.list_organizations(wire::ListOrganizationsRequest {}).await;
+            let organizations = listed.map_err(|status| refused(&status))?.into_inner().organizations;
+            Ok(render(&organizations, output))
+        }
+        OrganizationCommand::Approve { domain } => {
+            let request = wire::ApproveOrganizationRequest { domain: domain.clone() };
+            client.approve_organization(request).await.map_err(|status| refused(&status))?;
+            Ok(decided(&domain, "approved", output))
+        }
+        OrganizationCommand::Suspend { domain } => {
+            let request = wire::SuspendOrganizationRequest { domain: domain.clone() };
+            client.suspend_organization(request).await.map_err(|status| refused(&status))?;
+            Ok(decided(&domain, "suspended", output))
+        }
+    }
+}
+
+async fn connect(data: &Path) -> Result<AdminServiceClient<Channel>> {
+    let path = data.join(SOCKET);
+    let place = path.display().to_string();
+    let connector = service_fn(move |_| {
+        let path = path.clone();
+        async move { UnixStream::connect(path).await.map(TokioIo::new) }
+    });
+    // The address is never used: the connector goes to the socket.
+    let endpoint = Endpoint::from_static("http://operator.invalid");
+    let channel = endpoint.connect_with_connector(connector).await;
+    let channel =
+        channel.map_err(|_| Error::Admin(format!("no relay answers at {place}; is it running?")))?;
+    Ok(AdminServiceClient::new(channel))
+}
+
+fn refused(status: &Status) -> Error {
+    Error::Admin(match status.code() {
+        Code::NotFound => "no organization has registered that domain; see `organization list`".into(),
+        Code::InvalidArgument => "that is not a domain (host[:port], lower case)".into(),
+        _ => "the relay is unavailable; try again later".into(),
+    })
+}
+
+fn state_name(entry: &wire::OrganizationEntry) -> &'static str {
+    match entry.state() {
+        wire::OrganizationState::Pending => "pending",
+        wire::OrganizationState::Approved => "approved",
+        wire::OrganizationState::Suspended => "suspended",
+        wire::OrganizationState::Unspecified => "unknown",
+    }
+}
+
+fn render(entries: &[wire::OrganizationEntry], output: Output) -> String {
+    match output {
+        Output::Json => {
+            json!({ "organizations": entries.iter().map(entry_json).collect::<Vec<_>>() }).to_string()
+        }
+        Output::Text if entries.is_empty() => "no organizations".into(),
+        Output::Text => {
+            let mut text = String::from("STATE      ROOT FINGERPRINT  DOMAIN");
+            for entry in entries {
+                let domain = entry.organization.as_ref().map_or("", |organization| &organization.domain);
+                let fingerprint = HEXLOWER.encode(entry.root_fingerprint.get(..8).unwrap_or_default());
+                // Writing to a string does not fail.
+                let _ = write!(text, "\n{:<10} {fingerprint}  {domain}", state_name(entry));
+            }
+            text
+        }
+    }
+}
+
+fn entry_json(entry: &wire::OrganizationEntry) -> serde_json::Value {
+    let organization = entry.organization.clone().unwrap_or_default();
+    json!({
+        "domain": organization.domain,
+        "organization_id": HEXLOWER.encode(&organization.organization_id),
+        "state": state_name(entry),
+        "registered_ms": entry.registered_ms,
+        "bundle_expires_ms": entry.bundle_expires_ms,
+        "root_fingerprint": HEXLOWER.encode(&entry.root_fingerprint),
+    })
+}
+
+fn decided(domain: &str, state: &str, output: Output) -> String {
+    match output {
+        Output::Text => format!("{domain} is {state}"),
+        Output::Json => json!({ "domain": domain, "state": state }).to_string(),
+    }
+}
