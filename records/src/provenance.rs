@@ -81,12 +81,12 @@ impl Provenance {
 
     fn device_resource(&self) -> Option<Value> {
         let mut names = Vec::new();
-        push_some(&mut names, "name", &self.device.name, &json!("user-friendly-name"));
-        push_some(&mut names, "name", &self.app, &json!("other"));
+        push_some(&mut names, "name", self.device.name.as_ref(), &json!("user-friendly-name"));
+        push_some(&mut names, "name", self.app.as_ref(), &json!("other"));
         let mut versions = Vec::new();
-        push_some(&mut versions, "value", &self.app_version, &json!({"text": "app"}));
-        push_some(&mut versions, "value", &self.device.hardware, &json!({"text": "hardware"}));
-        push_some(&mut versions, "value", &self.device.software, &json!({"text": "software"}));
+        push_some(&mut versions, "value", self.app_version.as_ref(), &json!({"text": "app"}));
+        push_some(&mut versions, "value", self.device.hardware.as_ref(), &json!({"text": "hardware"}));
+        push_some(&mut versions, "value", self.device.software.as_ref(), &json!({"text": "software"}));
         let mut device = Object::new();
         for (member, list) in [("deviceName", names), ("version", versions)] {
             if !list.is_empty() {
@@ -149,7 +149,7 @@ impl Entry {
     }
 }
 
-fn push_some(list: &mut Vec<Value>, member: &str, value: &Option<String>, kind: &Value) {
+fn push_some(list: &mut Vec<Value>, member: &str, value: Option<&String>, kind: &Value) {
     if let Some(value) = value {
         list.push(json!({member: value, "type": kind}));
     }

@@ -109,7 +109,7 @@ fn date_bounds(text: &str) -> Option<(Timestamp, Timestamp)> {
 }
 
 /// When a record holds: a moment or a period that may be open at one end.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Eq, PartialEq)]
 pub enum Effective {
     /// One moment.
     At(Moment),
@@ -117,6 +117,15 @@ pub enum Effective {
     From(Moment, Option<Moment>),
     /// A period of which only the end is known.
     Until(Moment),
+    /// A time in words, such as `childhood`, which no instant can stand for.
+    InWords(String),
+}
+
+/// Hides when, as a moment does.
+impl std::fmt::Debug for Effective {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Effective(..)")
+    }
 }
 
 impl Effective {
@@ -129,7 +138,7 @@ impl Effective {
     pub fn start(&self) -> Option<Timestamp> {
         match self {
             Self::At(moment) | Self::From(moment, _) => Some(moment.first),
-            Self::Until(_) => None,
+            Self::Until(_) | Self::InWords(_) => None,
         }
     }
 
@@ -137,7 +146,7 @@ impl Effective {
     pub fn end(&self) -> Option<Timestamp> {
         match self {
             Self::At(moment) | Self::Until(moment) | Self::From(_, Some(moment)) => Some(moment.last),
-            Self::From(_, None) => None,
+            Self::From(_, None) | Self::InWords(_) => None,
         }
     }
 
@@ -149,20 +158,24 @@ impl Effective {
             .is_some_and(|start_ms| from_ms == 0 || start_ms >= from_ms)
     }
 
-    /// The FHIR text of the start, else of the end.
+    /// The FHIR text of the start, else of the end; the words where it is in words.
     pub fn as_str(&self) -> &str {
         match self {
             Self::At(moment) | Self::From(moment, _) | Self::Until(moment) => &moment.text,
+            Self::InWords(words) => words,
         }
     }
 
-    /// Reads `<prefix>DateTime`, `<prefix>Instant` or `<prefix>Period` of a resource.
+    /// Reads `<prefix>DateTime`, `<prefix>Instant`, `<prefix>Period` or `<prefix>String` of a resource.
     pub(crate) fn from_fhir(resource: &Object, prefix: &str) -> Option<Self> {
         let moment = |suffix: &str| {
             text(resource, &format!("{prefix}{suffix}")).and_then(|text| Moment::from_fhir(text).ok())
         };
         if let Some(at) = moment("DateTime").or_else(|| moment("Instant")) {
             return Some(Self::At(at));
+        }
+        if let Some(words) = text(resource, &format!("{prefix}String")) {
+            return Some(Self::InWords(words.to_owned()));
         }
         let period = object(resource, &format!("{prefix}Period"))?;
         let end = |member| text(period, member).and_then(|text| Moment::from_fhir(text).ok());
@@ -173,13 +186,14 @@ impl Effective {
         }
     }
 
-    /// Writes `<prefix>DateTime` or `<prefix>Period`.
+    /// Writes `<prefix>DateTime`, `<prefix>Period` or `<prefix>String`.
     pub(crate) fn write_fhir(&self, resource: &mut Object, prefix: &str) {
         let (suffix, value): (&str, Value) = match self {
             Self::At(at) => ("DateTime", json!(at.text)),
             Self::From(start, Some(end)) => ("Period", json!({"start": start.text, "end": end.text})),
             Self::From(start, None) => ("Period", json!({"start": start.text})),
             Self::Until(end) => ("Period", json!({"end": end.text})),
+            Self::InWords(words) => ("String", json!(words)),
         };
         resource.insert(format!("{prefix}{suffix}"), value);
     }

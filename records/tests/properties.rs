@@ -1,4 +1,5 @@
 //! Properties of the typed model and of identity, over generated values.
+#![allow(clippy::unwrap_used)] // a test's failure is a panic
 
 mod support;
 
@@ -55,7 +56,7 @@ proptest! {
             interpretation: None,
             effective: at(&when),
         };
-        let (record, again) = reread(Model::Lab(result));
+        let (record, again) = reread(Model::Lab(Box::new(result)));
         prop_assert_eq!(record, again);
     }
 

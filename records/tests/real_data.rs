@@ -1,5 +1,6 @@
 //! Files of other projects, read whole and compared with an independent look at each source: the same records, equal
 //! in code, value, unit and time, none missing, none doubled. Prints the counts (`--nocapture`).
+#![allow(clippy::unwrap_used)] // a test's failure is a panic
 
 mod support;
 

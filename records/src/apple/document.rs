@@ -45,10 +45,10 @@ pub(super) fn meter(bytes_max: u64) -> Meter {
 }
 
 /// Reads a document to its end, so that a checksum behind it is checked too.
-pub(super) fn read<'a, R: Read, S: RecordSink>(
+pub(super) fn read<R: Read, S: RecordSink>(
     source: R,
-    intake: Intake<'a, S>,
-) -> Result<Intake<'a, S>, ImportError<S::Error>> {
+    intake: Intake<'_, S>,
+) -> Result<Intake<'_, S>, ImportError<S::Error>> {
     let source = Metered::new(source, intake.meter().clone());
     let mut pump = Pump {
         reader: Reader::from_reader(BufReader::with_capacity(BUFFER_BYTES, source)),
@@ -95,7 +95,7 @@ impl<R: Read, S: RecordSink> Pump<'_, R, S> {
         let at = |fault| ImportError::Record(RecordError::Xml { byte: start, fault });
         match event {
             Event::Start(element) => {
-                begin(&mut self.depth, &mut self.root, &mut self.export, &element).map_err(at)?
+                begin(&mut self.depth, &mut self.root, &mut self.export, &element).map_err(at)?;
             }
             Event::Empty(element) => {
                 begin(&mut self.depth, &mut self.root, &mut self.export, &element).map_err(at)?;

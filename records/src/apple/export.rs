@@ -82,7 +82,7 @@ impl<'a, S: RecordSink> Export<'a, S> {
         for leftover in std::mem::take(&mut self.pairing).into_leftovers() {
             match leftover {
                 Leftover::Unpaired(count) => self.intake.skip_many(SkipReason::BloodPressureUnpaired, count),
-                Leftover::Pair(systolic, diastolic) => match systolic.into_pressure(&diastolic) {
+                Leftover::Pair(halves) => match halves.0.into_pressure(&halves.1) {
                     Ok(finding) => self.take(finding)?,
                     Err(reason) => self.intake.skip_many(reason, 2),
                 },

@@ -30,7 +30,7 @@ pub(super) struct Pairing {
 /// What remains at the end of an export.
 pub(super) enum Leftover {
     /// One systolic and one diastolic reading of the same source and time.
-    Pair(Draft, Draft),
+    Pair(Box<(Draft, Draft)>),
     /// This many readings that do not make one pair.
     Unpaired(u64),
 }
@@ -88,7 +88,7 @@ impl Pairing {
 impl Leftover {
     fn of(halves: Vec<Draft>) -> Self {
         let count = u64::try_from(halves.len()).unwrap_or(u64::MAX);
-        pair(halves).map_or(Self::Unpaired(count), |(systolic, diastolic)| Self::Pair(systolic, diastolic))
+        pair(halves).map_or(Self::Unpaired(count), |halves| Self::Pair(Box::new(halves)))
     }
 }
 

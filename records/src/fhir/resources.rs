@@ -59,13 +59,11 @@ impl<'a, S: RecordSink> Resources<'a, S> {
             self.intake.skip(SkipReason::TooLarge);
             return Ok(());
         }
-        match serde_json::from_str::<Object>(json) {
-            Ok(resource) => self.take(resource, full_url),
-            Err(_) => {
-                self.intake.skip(SkipReason::Malformed);
-                Ok(())
-            }
+        if let Ok(resource) = serde_json::from_str::<Object>(json) {
+            return self.take(resource, full_url);
         }
+        self.intake.skip(SkipReason::Malformed);
+        Ok(())
     }
 
     /// Takes one resource.

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::code::SYSTEM_CVX;
 use crate::json::{Object, into_object, object, text};
-use crate::{Coding, Effective, Moment, SkipReason};
+use crate::{Coding, Effective, SkipReason};
 
 /// An immunization.
 #[derive(Clone, Eq, PartialEq)]
@@ -16,7 +16,7 @@ pub struct Immunization {
     pub status: ImmunizationStatus,
     /// The vaccine's lot number.
     pub lot: Option<String>,
-    /// When it was given; when it was recorded, if the source has that in words only.
+    /// When it was given: a date, or words for vaccinations long past.
     pub occurrence: Effective,
 }
 
@@ -61,13 +61,11 @@ impl Immunization {
         let vaccine = object(immunization, "vaccineCode")
             .and_then(|concept| Coding::from_concept(concept, SYSTEM_CVX))
             .ok_or(SkipReason::NoCode)?;
-        let recorded = || Some(Effective::At(Moment::from_fhir(text(immunization, "recorded")?).ok()?));
         Ok(Self {
             vaccine,
             status: status.ok_or(SkipReason::Malformed)?,
             lot: text(immunization, "lotNumber").map(str::to_owned),
             occurrence: Effective::from_fhir(immunization, "occurrence")
-                .or_else(recorded)
                 .ok_or(SkipReason::NoEffectiveTime)?,
         })
     }
@@ -77,8 +75,12 @@ impl Immunization {
             "resourceType": "Immunization",
             "status": self.status.code(),
             "vaccineCode": self.vaccine.to_concept(),
-            "occurrenceDateTime": self.occurrence.as_str(),
         }));
+        let occurrence = match &self.occurrence {
+            Effective::InWords(words) => ("occurrenceString", words.as_str()),
+            known => ("occurrenceDateTime", known.as_str()),
+        };
+        immunization.insert(occurrence.0.to_owned(), json!(occurrence.1));
         if let Some(lot) = &self.lot {
             immunization.insert("lotNumber".to_owned(), json!(lot));
         }

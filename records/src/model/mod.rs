@@ -32,7 +32,7 @@ pub enum Model {
     /// Blood pressure.
     BloodPressure(BloodPressure),
     /// A laboratory result.
-    Lab(LabResult),
+    Lab(Box<LabResult>),
     /// An immunization.
     Immunization(Immunization),
 }
@@ -47,7 +47,7 @@ impl Model {
             RecordType::ExerciseMinutes => ExerciseMinutes::from_fhir(resource).map(Self::Exercise),
             RecordType::HeartRate => HeartRate::from_fhir(resource).map(Self::HeartRate),
             RecordType::BloodPressure => BloodPressure::from_fhir(resource).map(Self::BloodPressure),
-            RecordType::LabResult => LabResult::from_fhir(resource).map(Self::Lab),
+            RecordType::LabResult => LabResult::from_fhir(resource).map(|lab| Self::Lab(Box::new(lab))),
             RecordType::Immunization => Immunization::from_fhir(resource).map(Self::Immunization),
         }
     }

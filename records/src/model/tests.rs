@@ -26,13 +26,13 @@ fn every_model() -> Vec<Model> {
             minutes: decimal("30"),
             effective: Effective::From(start.unwrap(), Some(end.unwrap())),
         }),
-        Model::Lab(LabResult {
+        Model::Lab(Box::new(LabResult {
             code: Coding::loinc("2339-0", "Glucose"),
             value: LabValue::Quantity(Quantity::new(decimal("98.60"), "mg/dL")),
             range: Some(ReferenceRange { low: bound("70"), high: bound("99"), text: None }),
             interpretation: Some("N".to_owned()),
             effective: at("2024-01-01T08:00:00Z"),
-        }),
+        })),
         Model::Immunization(Immunization {
             vaccine: Coding::cvx("140", "Influenza"),
             status: ImmunizationStatus::Completed,
@@ -77,6 +77,17 @@ fn the_older_blood_pressure_panel_and_a_missing_half_are_read() {
     assert_eq!(Model::from_fhir(&resource).unwrap().summary(), "120/– mm[Hg]");
     resource.remove("component");
     assert_eq!(Model::from_fhir(&resource).unwrap_err(), SkipReason::NoValue);
+}
+
+#[test]
+fn a_vaccination_long_past_keeps_its_words() {
+    let mut resource = every_model()[4].to_fhir();
+    resource.remove("occurrenceDateTime");
+    resource.insert("occurrenceString".to_owned(), json!("in childhood"));
+    let model = Model::from_fhir(&resource).unwrap();
+    assert_eq!(model.effective().as_str(), "in childhood");
+    assert!(!model.effective().is_since(0));
+    assert_eq!(model.to_fhir(), resource);
 }
 
 #[test]
