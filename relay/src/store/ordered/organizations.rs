@@ -70,7 +70,7 @@ fn claim_domain(t: &mut Transaction<'_>, registrant: &Registrant, now: Timestamp
 fn is_newer(row: &OrganizationRow, pin: &BundlePin) -> Result<bool> {
     let hash = BundleHash::from_slice(&row.bundle_hash).map_err(|_| StoreError::Corrupt("organization"))?;
     let is_same = pin.serial == row.serial && pin.hash == hash;
-    Ok(is_same || (pin.serial > row.serial && pin.delegation >= row.delegation))
+    Ok(is_same || (pin.serial > row.serial && pin.delegation >= row.delegation && pin.root >= row.root))
 }
 
 fn renew(t: &mut Transaction<'_>, row: &mut OrganizationRow, registrant: &Registrant, now: Timestamp) {
@@ -80,6 +80,7 @@ fn renew(t: &mut Transaction<'_>, row: &mut OrganizationRow, registrant: &Regist
     }
     row.bundle_expires_ms = registrant.bundle_expires.as_millis();
     row.root_fingerprint = Bytes::copy_from_slice(&registrant.root_fingerprint);
+    row.root = registrant.pin.root;
     row.delegation = registrant.pin.delegation;
     row.serial = registrant.pin.serial;
     row.bundle_hash = Bytes::copy_from_slice(registrant.pin.hash.as_bytes());

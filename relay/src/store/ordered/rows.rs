@@ -206,6 +206,9 @@ pub(super) struct OrganizationRow {
     /// First approval, if ever.
     #[prost(uint64, optional, tag = "11")]
     pub(super) approved_ms: Option<u64>,
+    /// Newest root of the chain.
+    #[prost(uint32, tag = "12")]
+    pub(super) root: u32,
 }
 
 impl OrganizationRow {

@@ -1,0 +1,62 @@
+//! Cases of the registry.
+
+use super::{
+    actors::{Clinic, DAY, KEY, NOW},
+    envelopes::{data, init},
+};
+use crate::store::{
+    Deposited, FetchOutcome, LanePlace, OrganizationState, PutBundleOutcome, RegisterOutcome, Store,
+    StoreError,
+};
+
+pub(super) async fn suspended_gets_nothing(store: &dyn Store) {
+    let clinic = Clinic::open(store, 1).await;
+    let ana = clinic.patient(store, 1).await;
+    ana.deposit(store, vec![init(1, KEY)]).await;
+    clinic.decide(store, OrganizationState::Suspended).await;
+    assert_eq!(ana.deposit(store, vec![data(1, 0)]).await, Deposited::NotApproved);
+    let place = LanePlace { organization: clinic.id, lane: ana.lane(), after: 0 };
+    let fetched = store.fetch_after(place, super::actors::ALL).await.unwrap();
+    assert!(matches!(fetched, FetchOutcome::NotApproved));
+    assert!(store.grant_status(ana.key()).await.is_ok());
+    ana.revoke(store).await;
+    clinic.decide(store, OrganizationState::Approved).await;
+    assert!(clinic.envelopes(store).await.is_empty());
+}
+
+pub(super) async fn an_older_bundle_is_stale(store: &dyn Store) {
+    let clinic = Clinic::open(store, 1).await;
+    let put = |registrant| store.put_bundle(registrant, NOW);
+    assert_eq!(put(clinic.registrant(5)).await, Ok(PutBundleOutcome::Stored));
+    assert_eq!(put(clinic.registrant(5)).await, Ok(PutBundleOutcome::Stored));
+    assert_eq!(put(clinic.registrant(4)).await, Ok(PutBundleOutcome::Stale));
+    let mut contradiction = clinic.registrant(5);
+    contradiction.pin.hash = clinic.registrant(6).pin.hash;
+    assert_eq!(put(contradiction).await, Ok(PutBundleOutcome::Stale));
+    let mut older_delegation = clinic.registrant(7);
+    older_delegation.pin.delegation = 0;
+    assert_eq!(put(older_delegation).await, Ok(PutBundleOutcome::Stale));
+    let mut older_root = clinic.registrant(7);
+    older_root.pin.root = 0;
+    assert_eq!(put(older_root).await, Ok(PutBundleOutcome::Stale));
+    assert_eq!(store.bundle(clinic.id).await.unwrap().0, clinic.registrant(5).bundle);
+    assert_eq!(put(Clinic::new(9).registrant(1)).await, Err(StoreError::NotFound));
+}
+
+pub(super) async fn a_domain_belongs_to_the_first(store: &dyn Store) {
+    let clinic = Clinic::new(1);
+    let mut impostor = Clinic::new(2).registrant(1);
+    impostor.domain = clinic.registrant(1).domain;
+    let pending = RegisterOutcome::Listed(OrganizationState::Pending);
+    assert_eq!(store.register(clinic.registrant(1), NOW).await, Ok(pending));
+    assert_eq!(store.register(impostor.clone(), NOW).await, Ok(RegisterOutcome::DomainTaken));
+    clinic.decide(store, OrganizationState::Approved).await;
+    let late = NOW.plus(30 * DAY);
+    assert_eq!(store.register(impostor, late).await, Ok(RegisterOutcome::DomainTaken));
+    assert_eq!(store.organizations().await.unwrap().len(), 1);
+    let mut idle = Clinic::new(3).registrant(1);
+    store.register(idle.clone(), NOW).await.unwrap();
+    idle.organization = Clinic::new(4).id;
+    assert_eq!(store.register(idle, late).await, Ok(pending));
+    assert_eq!(store.organization(Clinic::new(3).id).await.unwrap_err(), StoreError::NotFound);
+}
