@@ -23,12 +23,19 @@ const CACHE_BYTES: u64 = 64 << 20;
 /// Threads that flush and compact.
 const WORKERS: usize = 2;
 
+/// Bytes of one piece of journal filler.
+const FILLER_BYTES: usize = 4 << 20;
+/// Pieces that are sure to fill a journal, which fjall retires beyond 64 MB.
+const FILLERS_MAX: usize = 18;
+
 /// A fjall database in a folder of its own.
 pub struct FjallKeys {
     folder: PathBuf,
     database: Database,
     lanes: Keyspace,
     rows: Keyspace,
+    /// Holds one worthless key.
+    filler: Keyspace,
 }
 
 impl FjallKeys {
@@ -48,9 +55,9 @@ impl FjallKeys {
             let options = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES);
             database.keyspace(name, options).map_err(|e| engine_error(&e))
         };
-        let (lanes, rows) = (keyspace("lanes")?, keyspace("rows")?);
+        let (lanes, rows, filler) = (keyspace("lanes")?, keyspace("rows")?, keyspace("filler")?);
         database.persist(PersistMode::SyncAll).map_err(|e| engine_error(&e))?;
-        Ok(Self { folder: folder.to_owned(), database, lanes, rows })
+        Ok(Self { folder: folder.to_owned(), database, lanes, rows, filler })
     }
 
     fn keyspace(&self, space: Space) -> &Keyspace {
@@ -58,6 +65,27 @@ impl FjallKeys {
             Space::Lanes => &self.lanes,
             Space::Rows => &self.rows,
         }
+    }
+}
+
+impl FjallKeys {
+    /// Makes fjall drop the journal it writes to now, and with it the ciphertext in there. It retires a
+    /// journal only once that is full, and has no call for it: so the journal is filled up.
+    fn retire_journal(&self) -> fjall::Result<()> {
+        let before = self.database.journal_count();
+        for _ in 0..FILLERS_MAX {
+            self.filler.insert("filler", vec![0; FILLER_BYTES])?;
+            self.filler.rotate_memtable_and_wait()?;
+            if self.database.journal_count() != before {
+                break;
+            }
+        }
+        for keyspace in [&self.rows, &self.lanes] {
+            keyspace.rotate_memtable_and_wait()?;
+        }
+        // A last flush looks for journals that nothing needs any more.
+        self.filler.insert("filler", "")?;
+        self.filler.rotate_memtable_and_wait()
     }
 }
 
@@ -94,10 +122,9 @@ impl OrderedKeys for FjallKeys {
         self.database.persist(PersistMode::SyncData).map_err(|e| engine_error(&e))
     }
 
-    /// Both memtables are written out first: journals are dropped only when no memtable needs them.
+    /// Memtables are written out and the journal is retired first: both hold what was deleted.
     fn compact(&self, space: Space) -> Result<(), EngineError> {
-        self.rows.rotate_memtable_and_wait().map_err(|e| engine_error(&e))?;
-        self.lanes.rotate_memtable_and_wait().map_err(|e| engine_error(&e))?;
+        self.retire_journal().map_err(|e| engine_error(&e))?;
         self.keyspace(space).major_compact().map_err(|e| engine_error(&e))
     }
 
