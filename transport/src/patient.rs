@@ -6,7 +6,7 @@ use bytes::Bytes;
 use prost::Message;
 use sealcare_proto::v1::{self as wire, mailbox_service_client::MailboxServiceClient};
 use sealcare_protocol::{
-    CallMethod, Clock, DepositKey, OrganizationId, RelayOrigin, Revocation, SessionId, Timestamp,
+    CallMethod, Clock, DepositKey, OrganizationId, RelayOrigin, Revocation, SessionId,
     UnverifiedConfirmation, sign_call,
 };
 use tonic::{Response, Status, transport::Channel};
@@ -16,7 +16,7 @@ use crate::{
     connector::{ANSWER_BYTES_MAX, REQUEST_BYTES_MAX, connect},
     error::{Result, TransportError},
     retry::{DEADLINE_DEFAULT, retry},
-    status::{RELAY_TIME, error_of},
+    status::{error_of, relay_time},
     trust::Trust,
 };
 
@@ -207,11 +207,6 @@ impl std::fmt::Debug for PatientChannel {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("PatientChannel")
     }
-}
-
-fn relay_time(status: &Status) -> Option<Timestamp> {
-    let text = status.metadata().get(RELAY_TIME)?.to_str().ok()?;
-    text.parse().ok().map(Timestamp::from_millis)
 }
 
 fn outcome(wire: wire::DepositOutcome) -> Option<DepositOutcome> {

@@ -1,13 +1,14 @@
 //! From a gRPC status to this crate's error: the one place that knows the relay's reason codes.
 
 use sealcare_proto::{ERROR_DOMAIN, v1::Reason};
+use sealcare_protocol::Timestamp;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
 use crate::error::{TransportError, is_tls};
 
-/// The relay's time in a refusal for clock skew, milliseconds since 1970.
-pub(crate) const RELAY_TIME: &str = "relay_time_ms";
+/// The relay's time in the `ErrorInfo` of a refusal for clock skew, milliseconds since 1970.
+const RELAY_TIME: &str = "relay_time_ms";
 
 /// The error that `status` means.
 pub(crate) fn error_of(status: &Status) -> TransportError {
@@ -20,6 +21,12 @@ pub(crate) fn error_of(status: &Status) -> TransportError {
         return TransportError::Tls;
     }
     of_code(status.code())
+}
+
+/// The time that the relay tells with its refusal.
+pub(crate) fn relay_time(status: &Status) -> Option<Timestamp> {
+    let info = status.get_details_error_info()?;
+    info.metadata.get(RELAY_TIME)?.parse().ok().map(Timestamp::from_millis)
 }
 
 fn of_reason(reason: Reason) -> TransportError {
@@ -74,6 +81,16 @@ mod tests {
         ] {
             assert_eq!(error_of(&status(reason, ERROR_DOMAIN)), error);
         }
+    }
+
+    #[test]
+    fn a_refusal_for_skew_tells_the_time() {
+        let metadata = std::collections::HashMap::from([(RELAY_TIME.to_owned(), "1234".to_owned())]);
+        let details = ErrorDetails::with_error_info("REASON_CLOCK_SKEW", ERROR_DOMAIN, metadata);
+        let status = Status::with_error_details(Code::Unauthenticated, "text", details);
+        assert_eq!(error_of(&status), TransportError::ClockSkew);
+        assert_eq!(relay_time(&status), Some(Timestamp::from_millis(1234)));
+        assert_eq!(relay_time(&Status::unavailable("x")), None);
     }
 
     #[test]
