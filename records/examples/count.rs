@@ -4,12 +4,12 @@ use std::convert::Infallible;
 use std::fs::File;
 use std::io::BufReader;
 
-use sealcare_records::import;
+use sealcare_records::{Record, import};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     for path in std::env::args_os().skip(1) {
         let mut json_bytes = 0;
-        let report = import(BufReader::new(File::open(path)?), &mut |record| {
+        let report = import(BufReader::new(File::open(path)?), &mut |record: Record| {
             json_bytes += record.fhir_json().len();
             Ok::<_, Infallible>(())
         })?;

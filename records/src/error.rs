@@ -50,7 +50,7 @@ pub enum RecordError {
     Version {
         /// The version recognized.
         version: FhirVersion,
-        /// Index of the entry (or of the line, in NDJSON), from 0.
+        /// Index of the entry or resource in the file, from 0.
         entry: u64,
     },
     /// XML is damaged or uses what an export never does.

@@ -5,6 +5,22 @@
 //! as the source wrote it, down to the text of its decimals; [`model`] is the narrow typed view of that resource.
 //! [`import`] recognizes a file by its content and streams its records into a [`RecordSink`].
 //!
+//! ```
+//! use std::io::Cursor;
+//! use sealcare_records::{Record, import};
+//!
+//! let file = br#"<HealthData><Record type="HKQuantityTypeIdentifierHeartRate" sourceName="Watch"
+//!     unit="count/min" value="72" startDate="2024-06-15 08:00:00 +0200" endDate="2024-06-15 08:00:00 +0200"/>
+//!     <Workout/></HealthData>"#;
+//! let report = import(Cursor::new(file), &mut |record: Record| {
+//!     assert_eq!(record.summary(), "72 /min");
+//!     Ok::<_, std::convert::Infallible>(())
+//! })?;
+//! assert_eq!(report.records(), 1);
+//! assert_eq!(report.skipped.keys().map(|reason| reason.name()).collect::<Vec<_>>(), ["workout"]);
+//! # Ok::<_, Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! Not here: files and paths (callers hand over readers), the network, sealing (a record is bytes to the protocol
 //! and an envelope is unknown to this crate), and storage.
 

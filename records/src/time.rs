@@ -151,11 +151,10 @@ impl Effective {
     }
 
     /// Whether all of it lies at or after an instant (milliseconds since 1970), as a scope's `from` asks.
-    /// What has no known start does not.
+    /// Everything does at 0; later, what has no known start does not.
     pub fn is_since(&self, from_ms: u64) -> bool {
-        self.start()
-            .and_then(|start| u64::try_from(start.as_millisecond()).ok().or(Some(0)))
-            .is_some_and(|start_ms| from_ms == 0 || start_ms >= from_ms)
+        let is_after = |start: Timestamp| i128::from(start.as_millisecond()) >= i128::from(from_ms);
+        from_ms == 0 || self.start().is_some_and(is_after)
     }
 
     /// The FHIR text of the start, else of the end; the words where it is in words.
@@ -240,6 +239,6 @@ mod tests {
         assert!(at("1970-01-01T00:00:02Z").is_since(2_000));
         assert!(!at("1970-01-01T00:00:01Z").is_since(2_000));
         assert!(at("1968-10-20").is_since(0) && !at("1968-10-20").is_since(1));
-        assert!(!Effective::Until(Moment::from_fhir("2024").unwrap()).is_since(0));
+        assert!(!Effective::Until(Moment::from_fhir("2024").unwrap()).is_since(1));
     }
 }

@@ -86,7 +86,7 @@ fn a_vaccination_long_past_keeps_its_words() {
     resource.insert("occurrenceString".to_owned(), json!("in childhood"));
     let model = Model::from_fhir(&resource).unwrap();
     assert_eq!(model.effective().as_str(), "in childhood");
-    assert!(!model.effective().is_since(0));
+    assert!(!model.effective().is_since(1));
     assert_eq!(model.to_fhir(), resource);
 }
 
