@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 #[allow(dead_code, reason = "shared with the generator of HS/1's own vectors")]
-#[path = "../examples/vectors/script.rs"]
+#[path = "../examples/vectors/generator/script.rs"]
 mod script;
 
 use data_encoding::HEXLOWER;

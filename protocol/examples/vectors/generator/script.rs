@@ -35,7 +35,9 @@ impl TryRng for Script {
     }
 
     fn try_fill_bytes(&mut self, dst: &mut [u8]) -> Result<(), Infallible> {
-        dst.iter_mut().for_each(|byte| [*byte] = self.take());
+        for byte in dst {
+            [*byte] = self.take();
+        }
         Ok(())
     }
 }
