@@ -1,0 +1,277 @@
+//! The relay over TLS sockets: what patients, organizations and the operator see of it.
+
+mod actors;
+
+use std::time::Duration;
+
+use actors::{
+    ORIGIN, Organization, Patient, Running, bearing, config, data, mirrored, reason, request_token,
+};
+use bytes::Bytes;
+use sealcare_proto::v1::{
+    self as wire, DepositOutcome, Reason, subscribe_request, subscribe_response::Kind as Sent,
+};
+use sealcare_protocol::{CallMethod, Clock as _, Confirmation, SystemClock, sign_call};
+use sealcare_relay::{Error, Relay, operator::OrganizationCommand};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Code, Streaming};
+
+const DOMAIN: &str = "clinic.example";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn envelopes_go_from_patient_to_organization_and_replies_back() {
+    let relay = Running::start().await;
+    let clinic = Organization::open(&relay, DOMAIN).await;
+    let mut ana = Patient::of(&relay, &clinic).await;
+    let batch = vec![clinic.init(1), data(1, 0), data(1, 1)];
+    assert_eq!(ana.deposit(batch.clone()).await.unwrap(), [DepositOutcome::Stored; 3]);
+    assert_eq!(ana.deposit(batch.clone()).await.unwrap(), [DepositOutcome::Already; 3]);
+    let mut subscription = Subscriber::begin(&relay, &clinic, 100).await;
+    let items = subscription.until_caught_up().await;
+    assert_eq!(items.iter().map(envelope).collect::<Vec<_>>(), batch);
+    subscription.acknowledge(items[0].0, 1, 3).await;
+    ana.deposit(vec![data(1, 2)]).await.unwrap();
+    assert_eq!(subscription.until_caught_up().await.iter().map(envelope).collect::<Vec<_>>(), [data(1, 2)]);
+    // The acknowledgement went up another connection than the status: ask until it has come.
+    let session = loop {
+        let session = ana.status().await.unwrap().sessions.remove(0);
+        if session.init_gone {
+            break session;
+        }
+    };
+    assert_eq!((session.next_counter, session.gone_below, session.init_gone), (3, 2, true));
+    let mut reply = vec![0; sealcare_protocol::REPLY_BYTES];
+    reply[..2].copy_from_slice(&[1, 3]);
+    reply[2..18].fill(1);
+    let request = wire::PutReplyRequest {
+        grant_id: Bytes::copy_from_slice(ana.grant(&clinic).as_bytes()),
+        reply: reply.clone().into(),
+    };
+    let (mut delivery, token) = clinic.delivery(&relay).await;
+    delivery.put_reply(bearing(&token, request)).await.unwrap();
+    assert_eq!(ana.replies().await.unwrap(), [Bytes::from(reply)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_is_final_and_confirmed() {
+    let relay = Running::start().await;
+    let clinic = Organization::open(&relay, DOMAIN).await;
+    let mut ana = Patient::of(&relay, &clinic).await;
+    ana.deposit(vec![clinic.init(1), data(1, 0)]).await.unwrap();
+    assert_eq!(ana.revoke(&clinic).await.unwrap(), None);
+    let refused = ana.deposit(vec![data(1, 1)]).await.unwrap_err();
+    assert_eq!(reason(&refused), Reason::GrantRevoked);
+    let mut subscription = Subscriber::begin(&relay, &clinic, 100).await;
+    let items = subscription.until_caught_up().await;
+    assert!(matches!(
+        &items[..],
+        [(_, wire::Item { content: Some(wire::item::Content::Revocation(_)), .. })]
+    ));
+    let (mut delivery, token) = clinic.delivery(&relay).await;
+    let delegation = clinic.bundle.delegation();
+    let grant = ana.grant(&clinic);
+    let confirmation = Confirmation::sign(&grant, delegation, &clinic.gateway, SystemClock.now());
+    let request = wire::ConfirmRevocationRequest { confirmation: Some(confirmation.signed().clone()) };
+    delivery.confirm_revocation(bearing(&token, request)).await.unwrap();
+    assert_eq!(ana.revoke(&clinic).await.unwrap(), Some(confirmation.signed().clone()));
+    assert!(ana.status().await.unwrap().revoked);
+    let request = wire::ListRevokedRequest { after: Bytes::new(), items_max: 10 };
+    let listed = delivery.list_revoked(bearing(&token, request)).await.unwrap().into_inner();
+    assert_eq!((listed.revocations.len(), listed.more), (1, false));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn credit_bounds_what_is_sent() {
+    let relay = Running::start().await;
+    let clinic = Organization::open(&relay, DOMAIN).await;
+    let mut ana = Patient::of(&relay, &clinic).await;
+    ana.deposit(vec![clinic.init(1), data(1, 0), data(1, 1), data(1, 2)]).await.unwrap();
+    let mut subscription = Subscriber::begin(&relay, &clinic, 3).await;
+    assert_eq!(subscription.next_batch().await.items.len(), 3);
+    subscription.send(subscribe_request::Kind::Credit(wire::Credit { envelopes: 5 })).await;
+    assert_eq!(subscription.next_batch().await.items.len(), 1);
+    assert_eq!(subscription.until_caught_up().await.len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn polling_finds_the_same_and_acknowledging_deletes() {
+    let relay = Running::start().await;
+    let clinic = Organization::open(&relay, DOMAIN).await;
+    let mut ana = Patient::of(&relay, &clinic).await;
+    ana.deposit(vec![clinic.init(1), data(1, 0)]).await.unwrap();
+    let (mut delivery, token) = clinic.delivery(&relay).await;
+    let mut found = Vec::new();
+    for lane in 0..16 {
+        let request = wire::FetchRequest { lane, cursor: None, items_max: 10 };
+        let batch = delivery.fetch(bearing(&token, request)).await.unwrap().into_inner().batch.unwrap();
+        found.extend(batch.items.into_iter().map(|item| (lane, item)));
+    }
+    assert_eq!(found.len(), 2);
+    let range = wire::AcknowledgedRange { lane: found[0].0, first: 1, last: 2 };
+    let request = wire::AcknowledgeRequest { ranges: vec![range] };
+    delivery.acknowledge(bearing(&token, request)).await.unwrap();
+    assert_eq!(ana.status().await.unwrap().stored_bytes, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_forgers_and_the_late_are_refused_by_name() {
+    let relay = Running::start().await;
+    let clinic = Organization::open(&relay, DOMAIN).await;
+    let mut stranger = Patient::new(&relay).await;
+    assert_eq!(reason(&stranger.status().await.unwrap_err()), Reason::NotFound);
+    let mut ana = Patient::of(&relay, &clinic).await;
+    let ticket = clinic.ticket();
+    assert!(stranger.accept(ticket.clone()).await.is_ok());
+    assert_eq!(reason(&Patient::new(&relay).await.accept(ticket).await.unwrap_err()), Reason::TicketSpent);
+    let impostor = Organization::new(DOMAIN);
+    assert_eq!(
+        reason(&Patient::new(&relay).await.accept(impostor.ticket()).await.unwrap_err()),
+        Reason::NotFound
+    );
+    let request = wire::DepositRequest { envelopes: vec![clinic.init(1)] };
+    let mut forged = ana.call(CallMethod::Deposit, &request);
+    forged.deposit_key = Bytes::copy_from_slice(stranger.key.public().as_bytes());
+    assert_eq!(reason(&ana.send_deposit(forged).await.unwrap_err()), Reason::Unauthenticated);
+    let other = ana.call(CallMethod::GrantStatus, &request);
+    assert_eq!(reason(&ana.send_deposit(other).await.unwrap_err()), Reason::Unauthenticated);
+    let early = SystemClock.now().minus(Duration::from_secs(301));
+    let bytes = prost::Message::encode_to_vec(&request).into();
+    let late = sign_call(&ana.key, &actors::origin(), CallMethod::Deposit, bytes, early);
+    assert_eq!(reason(&ana.send_deposit(late).await.unwrap_err()), Reason::ClockSkew);
+    for malformed in [vec![], vec![Bytes::from_static(b"junk")], vec![data(1, 0), data(1, 2)]] {
+        assert_eq!(reason(&ana.deposit(malformed).await.unwrap_err()), Reason::Malformed);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_an_approved_organization_receives() {
+    let relay = Running::start().await;
+    let clinic = Organization::new(DOMAIN);
+    assert_eq!(clinic.register(&relay).await.unwrap(), wire::OrganizationState::Pending);
+    assert_eq!(reason(&mirrored(&relay, &clinic).await.unwrap_err()), Reason::NotFound);
+    let mut ana = Patient::new(&relay).await;
+    let refused = ana.accept(clinic.ticket()).await.unwrap_err();
+    assert_eq!(reason(&refused), Reason::OrganizationNotApproved);
+    let listed = relay.operator(OrganizationCommand::List).await.unwrap();
+    assert!(listed.contains(DOMAIN) && listed.contains("pending"));
+    relay.approve(DOMAIN).await;
+    assert!(mirrored(&relay, &clinic).await.unwrap().verify(&clinic.id(), SystemClock.now()).is_ok());
+    ana.accept(clinic.ticket()).await.unwrap();
+    ana.deposit(vec![clinic.init(1)]).await.unwrap();
+    let mut subscription = Subscriber::begin(&relay, &clinic, 100).await;
+    assert_eq!(subscription.until_caught_up().await.len(), 1);
+    relay.suspend(DOMAIN).await;
+    let ended = subscription.down.message().await.unwrap_err();
+    assert_eq!(reason(&ended), Reason::OrganizationNotApproved);
+    let refused = ana.deposit(vec![data(1, 0)]).await.unwrap_err();
+    assert_eq!(reason(&refused), Reason::OrganizationNotApproved);
+    assert!(ana.status().await.is_ok());
+    assert!(ana.revoke(&clinic).await.is_ok());
+    assert!(relay.operator(OrganizationCommand::Approve { domain: "nobody.example".into() }).await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_assertion_buys_one_token() {
+    let relay = Running::start().await;
+    let clinic = Organization::open(&relay, DOMAIN).await;
+    let audience = format!("{ORIGIN}/oauth2/token");
+    let assertion = clinic.assertion("once", &audience);
+    assert_eq!(request_token(&relay, &assertion).await.0, 200);
+    assert_eq!(request_token(&relay, &assertion).await.0, 401);
+    let elsewhere = clinic.assertion("other", "https://elsewhere.example/oauth2/token");
+    assert_eq!(request_token(&relay, &elsewhere).await.0, 401);
+    let impostor = Organization::new(DOMAIN).assertion("third", &audience);
+    assert_eq!(request_token(&relay, &impostor).await.0, 401);
+    assert_eq!(request_token(&relay, "junk").await.0, 401);
+    let metadata =
+        relay.http().get(relay.url("/.well-known/oauth-authorization-server")).send().await.unwrap();
+    assert!(metadata.text().await.unwrap().contains(&audience));
+    let (mut delivery, _) = clinic.delivery(&relay).await;
+    let request = wire::FetchRequest { lane: 0, cursor: None, items_max: 1 };
+    let refused = delivery.fetch(bearing("forged", request)).await.unwrap_err();
+    assert_eq!(reason(&refused), Reason::Unauthenticated);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shutdown_ends_subscriptions_and_the_store_opens_again() {
+    let mut relay = Running::start().await;
+    let clinic = Organization::open(&relay, DOMAIN).await;
+    let mut subscription = Subscriber::begin(&relay, &clinic, 1).await;
+    subscription.until_caught_up().await;
+    relay.stop().await.unwrap();
+    assert_eq!(subscription.down.message().await.unwrap_err().code(), Code::Unavailable);
+    let (config, _) = config(relay.folder.path());
+    assert!(Relay::bind(config).await.is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_holds_one_relay() {
+    let relay = Running::start().await;
+    let (config, _) = config(relay.folder.path());
+    assert!(matches!(Relay::bind(config).await.err(), Some(Error::Storage(_))));
+    assert!(relay.operator(OrganizationCommand::List).await.is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn knocking_too_often_is_refused() {
+    let relay = Running::start_with(|config| config.rates.register_per_minute = 2).await;
+    let clinic = Organization::new(DOMAIN);
+    for _ in 0..2 {
+        clinic.register(&relay).await.unwrap();
+    }
+    assert_eq!(reason(&clinic.register(&relay).await.unwrap_err()), Reason::RateLimited);
+}
+
+fn envelope((_, item): &(u32, wire::Item)) -> Bytes {
+    match &item.content {
+        Some(wire::item::Content::Envelope(envelope)) => envelope.clone(),
+        _ => panic!("not an envelope"),
+    }
+}
+
+struct Subscriber {
+    up: mpsc::Sender<wire::SubscribeRequest>,
+    down: Streaming<wire::SubscribeResponse>,
+}
+
+impl Subscriber {
+    async fn begin(relay: &Running, organization: &Organization, credit: u32) -> Self {
+        let (mut delivery, token) = organization.delivery(relay).await;
+        let (up, requests) = mpsc::channel(8);
+        let start = subscribe_request::Kind::Start(wire::Start { cursors: vec![], credit });
+        up.send(wire::SubscribeRequest { kind: Some(start) }).await.unwrap();
+        let request = bearing(&token, ReceiverStream::new(requests));
+        let down = delivery.subscribe(request).await.unwrap().into_inner();
+        Self { up, down }
+    }
+
+    async fn send(&self, kind: subscribe_request::Kind) {
+        self.up.send(wire::SubscribeRequest { kind: Some(kind) }).await.unwrap();
+    }
+
+    async fn acknowledge(&self, lane: u32, first: u64, last: u64) {
+        let ranges = vec![wire::AcknowledgedRange { lane, first, last }];
+        self.send(subscribe_request::Kind::Acknowledge(wire::AcknowledgeRequest { ranges })).await;
+    }
+
+    async fn next_batch(&mut self) -> wire::Batch {
+        match self.down.message().await.unwrap().and_then(|sent| sent.kind) {
+            Some(Sent::Batch(batch)) => batch,
+            other => panic!("no batch: {other:?}"),
+        }
+    }
+
+    async fn until_caught_up(&mut self) -> Vec<(u32, wire::Item)> {
+        let mut items = Vec::new();
+        loop {
+            match self.down.message().await.unwrap().and_then(|sent| sent.kind) {
+                Some(Sent::Batch(batch)) => {
+                    items.extend(batch.items.into_iter().map(|item| (batch.lane, item)));
+                }
+                Some(Sent::CaughtUp(_)) => return items,
+                None => panic!("the stream ended"),
+            }
+        }
+    }
+}
