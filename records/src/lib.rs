@@ -3,7 +3,7 @@
 //!
 //! Five types travel ([`RecordType`]). A [`Record`] is an id, a type and a FHIR R4 resource whose content is kept
 //! as the source wrote it, down to the text of its decimals; [`model`] is the narrow typed view of that resource.
-//! [`import`] recognizes a file by its content and streams its records into a [`RecordSink`].
+//! [`import()`] recognizes a file by its content and streams its records into a [`RecordSink`].
 //!
 //! ```
 //! use std::io::Cursor;
@@ -38,7 +38,7 @@ mod unit;
 
 pub mod apple;
 pub mod fhir;
-pub mod import;
+mod import;
 pub mod model;
 
 pub use code::Coding;
