@@ -1,6 +1,6 @@
 //! `cargo xtask lint`: everything that judges the source without running it.
 //!
-//! Here: the steps and their commands. Not here: the rules (`edges`, `source_rules`), the other suites (`suites`).
+//! Here: the steps and their commands. Not here: the rules (`edges`, `doc_links`, `source_rules`), the other suites (`suites`).
 
 use std::env;
 use std::process::Command;
@@ -10,12 +10,12 @@ use anyhow::Result;
 use crate::commands::{cargo, succeeds};
 use crate::metadata::{self, Workspace};
 use crate::report::{Outcome, Report};
-use crate::{edges, source_rules};
+use crate::{doc_links, edges, source_rules};
 
 /// How much of the linting is asked for.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Extent {
-    /// Crate edges and source rules: no compiler, a second at most.
+    /// Crate edges, document links and source rules: no compiler, a second at most.
     Static,
     /// The above, then rustfmt, clippy and rustdoc.
     Whole,
@@ -39,6 +39,7 @@ pub(crate) fn run_static(workspace: &Workspace, report: &mut Report) {
         let violations = edges::violations(&workspace.packages);
         Ok(judged(&violations))
     });
+    report.step("document links", || Ok(judged(&doc_links::violations(&workspace.root)?)));
     report.step("source rules", || {
         let findings = source_rules::check(&workspace.root)?;
         for warning in &findings.warnings {

@@ -3,6 +3,7 @@
 //! Here: the command line. Not here: what each chore does (`lint`, `suites`).
 
 mod commands;
+mod doc_links;
 mod edges;
 mod left_out;
 mod lint;
@@ -31,8 +32,8 @@ Sealcare's project chores
 Usage: cargo xtask lint [--edges]
        cargo xtask test [--no-install] [--require-all]
 
-lint            crate edges, source rules, rustfmt, clippy and docs, all with warnings denied
-  --edges       only what needs no compiler: crate edges and source rules
+lint            crate edges, document links, source rules, rustfmt, clippy and docs, all with warnings denied
+  --edges       only what needs no compiler: edges, links and source rules
 
 test            every suite, each a named step, and a table of what ran and what was left out
   --no-install  never install a program; a suite that needs one is left out by name

@@ -118,19 +118,37 @@ fn character_end(bytes: &[u8], start: usize) -> usize {
     }
 }
 
-/// `code` (from [`code_only`]) with every item under `#[cfg(test)]` turned to spaces.
+/// Attributes that keep an item to tests, closing brackets left out.
+const TEST_MARKS: &[&str] = &["#[cfg(test)", "#[cfg(any(test,", "#[cfg(all(test,"];
+
+/// `code` (from [`code_only`]) with every item that is kept to tests turned to spaces.
 pub(crate) fn without_tests(code: &str) -> String {
-    const MARK: &str = "#[cfg(test)]";
     let mut kept = code.to_owned();
-    let mut from = 0;
-    while let Some(gap) = kept[from..].find(MARK) {
-        let start = from + gap;
-        let end = item_end(kept.as_bytes(), start + MARK.len());
-        let blank: String = kept[start..end].chars().map(|c| if c == '\n' { '\n' } else { ' ' }).collect();
-        from = start + blank.len();
-        kept.replace_range(start..end, &blank);
+    for (start, end) in test_items(code) {
+        let blank: String = code[start..end].chars().map(|c| if c == '\n' { '\n' } else { ' ' }).collect();
+        // As many bytes as before: the code of this repository is ASCII but for literals and comments.
+        kept.replace_range(start..end, &format!("{blank:width$}", width = end - start));
     }
     kept
+}
+
+/// The modules in files of their own that `code` keeps to tests: `#[cfg(test)] mod tests;`.
+pub(crate) fn test_modules(code: &str) -> Vec<&str> {
+    let items = test_items(code).into_iter().map(|(start, end)| &code[start..end]);
+    let declared = items.filter_map(|item| item.strip_suffix(';')?.rsplit_once("mod "));
+    declared.map(|(_, name)| name.trim()).collect()
+}
+
+/// Where the items that are kept to tests begin, attribute included, and end.
+fn test_items(code: &str) -> Vec<(usize, usize)> {
+    let mut items = Vec::new();
+    let mut from = 0;
+    while let Some(start) = TEST_MARKS.iter().filter_map(|mark| Some(from + code[from..].find(mark)?)).min() {
+        let attribute = code[start..].find(']').map_or(code.len(), |gap| start + gap + 1);
+        from = item_end(code.as_bytes(), attribute);
+        items.push((start, from));
+    }
+    items
 }
 
 /// The end of the item after an attribute: its `;`, or the brace that closes its first one.
@@ -188,5 +206,14 @@ mod tests {
         assert!(kept.contains("fn a") && kept.contains("fn d"));
         assert!(!kept.contains("unwrap"));
         assert!(without_tests("#[cfg(test)]\nmod tests;\nfn e() {}").contains("fn e"));
+        assert!(
+            !without_tests("#[cfg(any(test, feature = \" \"))]\nimpl A { x.unwrap() }").contains("unwrap")
+        );
+    }
+
+    #[test]
+    fn modules_that_are_kept_to_tests_are_named() {
+        let code = "#[cfg(test)]\nmod a;\nmod b;\n#[cfg(any(test, feature = \" \"))]\npub mod c;\n#[cfg(test)]\nmod d {}";
+        assert_eq!(test_modules(code), ["a", "c"]);
     }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use crate::rust_text::{code_only, without_tests};
+use crate::rust_text::{code_only, test_modules, without_tests};
 
 /// Lines that a source file may have; beyond, it is to be split by noun.
 const LINES_MAX: usize = 400;
@@ -36,19 +36,52 @@ pub(crate) struct Findings {
 
 /// Looks through every file under `root`.
 pub(crate) fn check(root: &Path) -> Result<Findings> {
-    let mut findings = Findings::default();
+    let mut sources = Vec::new();
     for path in files(root)? {
         let bytes = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        let name = path.strip_prefix(root).unwrap_or(&path);
-        if let Ok(text) = str::from_utf8(&bytes) {
-            check_file(name, text, &mut findings);
+        if let Ok(text) = String::from_utf8(bytes) {
+            sources.push((path.strip_prefix(root).unwrap_or(&path).to_path_buf(), text));
         }
+    }
+    let tests = TestFiles::of(&sources);
+    let mut findings = Findings::default();
+    for (path, text) in &sources {
+        check_file(path, text, &tests, &mut findings);
     }
     Ok(findings)
 }
 
+/// Files and folders that hold tests only, without their endings.
+#[derive(Default)]
+struct TestFiles(Vec<PathBuf>);
+
+impl TestFiles {
+    /// Finds the modules that are declared under `#[cfg(test)]` and live in files of their own.
+    fn of(sources: &[(PathBuf, String)]) -> Self {
+        let rust = sources.iter().filter(|(path, _)| is_rust(path));
+        let modules = rust.flat_map(|(path, text)| {
+            let stem = path.with_extension("");
+            let is_root =
+                path.file_stem().is_some_and(|stem| ["mod", "lib", "main"].iter().any(|s| stem == *s));
+            let folder = if is_root { stem.parent().unwrap_or(&stem).to_path_buf() } else { stem };
+            let code = code_only(text);
+            test_modules(&code).into_iter().map(|name| folder.join(name)).collect::<Vec<_>>()
+        });
+        Self(modules.collect())
+    }
+
+    fn contain(&self, path: &Path) -> bool {
+        let stem = path.with_extension("");
+        is_under(path, "tests") || self.0.iter().any(|module| stem.starts_with(module))
+    }
+}
+
+fn is_rust(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "rs")
+}
+
 /// All files under `root`, sorted, without hidden folders but for `.ci` and `.cargo`.
-fn files(root: &Path) -> Result<Vec<PathBuf>> {
+pub(crate) fn files(root: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     let mut folders = vec![root.to_path_buf()];
     while let Some(folder) = folders.pop() {
@@ -70,9 +103,9 @@ fn files(root: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// Applies every rule to one file, named by its path from the repository's root.
-fn check_file(path: &Path, text: &str, findings: &mut Findings) {
+fn check_file(path: &Path, text: &str, tests: &TestFiles, findings: &mut Findings) {
     machine_paths(path, text, findings);
-    if path.extension().is_none_or(|extension| extension != "rs") {
+    if !is_rust(path) {
         return;
     }
     names(path, findings);
@@ -82,7 +115,7 @@ fn check_file(path: &Path, text: &str, findings: &mut Findings) {
     }
     if is_under(path, "src") {
         length(path, text, findings);
-        if !is_test_file(path) {
+        if !tests.contain(path) {
             report_lines(path, &without_tests(&code), ".unwrap()", findings);
         }
     }
@@ -130,11 +163,6 @@ fn report_lines(path: &Path, code: &str, found: &str, findings: &mut Findings) {
     }
 }
 
-/// Whether a test module's own file: `tests.rs`, or anything in a `tests` folder.
-fn is_test_file(path: &Path) -> bool {
-    is_under(path, "tests") || path.file_name().is_some_and(|name| name == "tests.rs")
-}
-
 fn is_under(path: &Path, folder: &str) -> bool {
     path.parent().is_some_and(|parent| parent.components().any(|part| part.as_os_str() == folder))
 }
@@ -145,7 +173,7 @@ mod tests {
 
     fn errors(path: &str, text: &str) -> Vec<String> {
         let mut findings = Findings::default();
-        check_file(Path::new(path), text, &mut findings);
+        check_file(Path::new(path), text, &TestFiles::default(), &mut findings);
         findings.errors
     }
 
@@ -154,8 +182,22 @@ mod tests {
         assert_eq!(errors("a/src/b.rs", "fn c() {\n d.unwrap();\n}"), ["a/src/b.rs:2: `.unwrap()`"]);
         let tested = "fn c() {}\n#[cfg(test)]\nmod tests {\n fn d() { e.unwrap(); }\n}";
         assert!(errors("a/src/b.rs", tested).is_empty());
-        assert!(errors("a/src/b/tests.rs", "fn c() { d.unwrap(); }").is_empty());
         assert!(errors("a/tests/b.rs", "fn c() { d.unwrap(); }").is_empty());
+    }
+
+    #[test]
+    fn files_are_tests_where_their_module_is_declared_so() {
+        let source = |path: &str, text: &str| (PathBuf::from(path), text.to_owned());
+        let tests = TestFiles::of(&[
+            source("a/src/b.rs", "#[cfg(test)]\nmod tests;\nmod plain;"),
+            source("a/src/store/mod.rs", "#[cfg(any(test, feature = \"x\"))]\npub mod cases;"),
+        ]);
+        for test in ["a/src/b/tests.rs", "a/src/store/cases.rs", "a/src/store/cases/one.rs", "a/tests/c.rs"] {
+            assert!(tests.contain(Path::new(test)), "{test}");
+        }
+        for code in ["a/src/b.rs", "a/src/b/plain.rs", "a/src/tests.rs", "a/src/store/mod.rs"] {
+            assert!(!tests.contain(Path::new(code)), "{code}");
+        }
     }
 
     #[test]
@@ -167,9 +209,14 @@ mod tests {
     #[test]
     fn long_files_fail_and_longish_ones_are_listed() {
         let mut findings = Findings::default();
-        check_file(Path::new("a/src/b.rs"), &"\n".repeat(LINES_MAX), &mut findings);
+        check_file(Path::new("a/src/b.rs"), &"\n".repeat(LINES_MAX), &TestFiles::default(), &mut findings);
         assert_eq!((findings.errors.len(), findings.warnings.len()), (0, 1));
-        check_file(Path::new("a/src/b.rs"), &"\n".repeat(LINES_MAX + 1), &mut findings);
+        check_file(
+            Path::new("a/src/b.rs"),
+            &"\n".repeat(LINES_MAX + 1),
+            &TestFiles::default(),
+            &mut findings,
+        );
         assert_eq!((findings.errors.len(), findings.warnings.len()), (1, 1));
     }
 
