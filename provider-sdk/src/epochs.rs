@@ -1,0 +1,203 @@
+//! Epoch keys and the bundle that publishes them: made ahead, destroyed on time, signed anew every day.
+
+use std::time::Duration;
+
+use rand_core::CryptoRng;
+use sealcare_protocol::{
+    EPOCHS_MAX, EpochEntry, EpochKey, EpochPeriod, GatewayKey, KeyBundle, KeyId, Timestamp, missing_epochs,
+};
+use sealcare_vault::{KeyRange, ReadTransaction, Space, Vault, WriteTransaction};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{ProviderError, Result};
+use crate::kept::{self, Kept};
+use crate::organization::{Organization, Profile, load_bundle, seed, store_bundle};
+use crate::spaces::{BUNDLES, EPOCH_SEEDS, EPOCHS, INVITATIONS, SEEN_SESSIONS, epoch_wrapping_key};
+
+/// A bundle is signed anew after a day, so that it always has six days to live.
+const BUNDLE_AGE_MAX: Duration = Duration::from_hours(24);
+/// A destroyed epoch's period is remembered for this long, to name late envelopes rightly.
+const DESTROYED_REMEMBERED: Duration = Duration::from_hours(90 * 24);
+/// The relay keeps an envelope at most this long.
+pub(crate) const RETENTION: Duration = Duration::from_hours(13 * 24);
+/// Expired rows that one rotation deletes of a kind; the next one goes on.
+const PURGED_MAX: usize = 10_000;
+
+/// An epoch key's period, and whether the key is gone.
+#[derive(Deserialize, Serialize)]
+pub(crate) struct EpochRow {
+    not_before: u64,
+    encrypt_until: u64,
+    pub(crate) decrypt_until: u64,
+    pub(crate) is_destroyed: bool,
+}
+
+impl Kept for EpochRow {
+    const NAME: &'static str = "epoch";
+}
+
+impl EpochRow {
+    fn new(period: EpochPeriod) -> Self {
+        Self {
+            not_before: period.not_before.as_millis(),
+            encrypt_until: period.encrypt_until.as_millis(),
+            decrypt_until: period.decrypt_until.as_millis(),
+            is_destroyed: false,
+        }
+    }
+
+    fn period(&self) -> EpochPeriod {
+        EpochPeriod {
+            not_before: Timestamp::from_millis(self.not_before),
+            encrypt_until: Timestamp::from_millis(self.encrypt_until),
+            decrypt_until: Timestamp::from_millis(self.decrypt_until),
+        }
+    }
+}
+
+impl Organization {
+    /// Makes the keys of the days to come, destroys those whose time is over, signs the bundle anew if it is a day
+    /// old or its epochs changed, and forgets what has expired. Call it every hour. Says whether the bundle changed.
+    ///
+    /// # Errors
+    /// Those of the vault; [`sealcare_protocol::Error::Delegation`] once the gateway key's year is over.
+    pub fn rotate(&self, now: Timestamp, rng: &mut impl CryptoRng) -> Result<bool> {
+        rotate_keys(&self.vault, now, rng)?;
+        let bundle = current_bundle(&self.vault, &self.gateway_key, now)?;
+        let has_changed = bundle.hash() != self.bundle().hash();
+        if has_changed {
+            self.replace_bundle(bundle);
+        }
+        self.vault.write(|tx| purge(tx, now))?;
+        Ok(has_changed)
+    }
+
+    /// The bundle that the relay's mirror does not have yet.
+    pub(crate) fn unpublished_bundle(&self) -> Result<Option<KeyBundle>> {
+        let published = self.vault.read(|tx| Ok::<_, ProviderError>(Profile::load(tx)?.published))?;
+        let bundle = self.bundle();
+        Ok((bundle.serial() > published).then(|| KeyBundle::clone(&bundle)))
+    }
+
+    pub(crate) fn mark_published(&self, serial: u64) -> Result<()> {
+        self.vault.write(|tx| {
+            let mut profile = Profile::load(tx)?;
+            profile.published = profile.published.max(serial);
+            profile.store(tx)
+        })
+    }
+}
+
+/// Destroys what is due and draws what is missing.
+pub(crate) fn rotate_keys(vault: &Vault, now: Timestamp, rng: &mut impl CryptoRng) -> Result<()> {
+    let epochs = vault.read(|tx| all(tx))?;
+    for (key, row) in &epochs {
+        if !row.is_destroyed && now >= row.period().decrypt_until {
+            destroy(vault, key)?;
+        }
+    }
+    let periods: Vec<_> = epochs.iter().map(|(_, row)| row.period()).collect();
+    for period in missing_epochs(&periods, now) {
+        draw(vault, period, rng)?;
+    }
+    Ok(())
+}
+
+/// The key first, for it is irreversible; the row says it afterwards.
+fn destroy(vault: &Vault, key: &KeyId) -> Result<()> {
+    vault.destroy_wrapping_key(&epoch_wrapping_key(key))?;
+    vault.write(|tx| {
+        let Some(mut row) = kept::get::<EpochRow>(tx, EPOCHS, key.as_bytes())? else { return Ok(()) };
+        row.is_destroyed = true;
+        kept::put(tx, EPOCHS, key.as_bytes(), &row)
+    })
+}
+
+fn draw(vault: &Vault, period: EpochPeriod, rng: &mut impl CryptoRng) -> Result<()> {
+    let key = EpochKey::random(rng);
+    let id = key.public().id();
+    let wrapping = epoch_wrapping_key(&id);
+    vault.create_wrapping_key(&wrapping)?;
+    vault.write(|tx| {
+        tx.put_wrapped(&wrapping, EPOCH_SEEDS, id.as_bytes(), key.as_seed())?;
+        kept::put(tx, EPOCHS, id.as_bytes(), &EpochRow::new(period))
+    })
+}
+
+/// The stored bundle, or a new one if that is a day old, does not verify any more, or has other epochs.
+pub(crate) fn current_bundle(vault: &Vault, key: &GatewayKey, now: Timestamp) -> Result<KeyBundle> {
+    vault.write(|tx| {
+        let mut profile = Profile::load(tx)?;
+        let epochs = publishable(tx, now)?;
+        let draft = profile.draft(epochs)?;
+        let organization = draft.successions.organization_id(&draft.domain);
+        let stored = load_bundle(tx)?.and_then(|bundle| bundle.verify(&organization, now).ok());
+        let is_young = now.since(Timestamp::from_millis(profile.signed_at)) < BUNDLE_AGE_MAX
+            && profile.signed_at <= now.as_millis();
+        if let Some(bundle) = stored.filter(|bundle| is_young && bundle.epochs() == draft.epochs) {
+            return Ok(bundle);
+        }
+        let bundle = draft.sign(key, now)?;
+        profile.serial = bundle.serial();
+        profile.signed_at = now.as_millis();
+        profile.store(tx)?;
+        let forget = bundle.expires().plus(RETENTION).as_millis();
+        tx.put(BUNDLES, bundle.hash().as_bytes(), &forget.to_be_bytes())?;
+        store_bundle(tx, &bundle)?;
+        Ok(bundle)
+    })
+}
+
+/// The epochs to seal to from now on, in order, at most 8.
+fn publishable(tx: &ReadTransaction<'_>, now: Timestamp) -> Result<Vec<EpochEntry>> {
+    let mut entries = Vec::new();
+    for (key, row) in all(tx)? {
+        if row.is_destroyed || now >= row.period().encrypt_until {
+            continue;
+        }
+        let kept = tx.get(EPOCH_SEEDS, key.as_bytes())?.ok_or(ProviderError::Damaged("epoch key"))?;
+        let public = EpochKey::from_seed(&*seed(&kept)?).public();
+        entries.push(EpochEntry { key: public, period: row.period() });
+    }
+    entries.sort_by_key(|entry| entry.period.not_before);
+    entries.truncate(EPOCHS_MAX);
+    Ok(entries)
+}
+
+fn all(tx: &ReadTransaction<'_>) -> Result<Vec<(KeyId, EpochRow)>> {
+    let rows = tx.scan(EPOCHS, &KeyRange::all(), usize::MAX)?;
+    rows.iter().map(|(key, row)| Ok((KeyId::from_slice(key)?, EpochRow::decode(row)?))).collect()
+}
+
+fn purge(tx: &mut WriteTransaction<'_>, now: Timestamp) -> Result<()> {
+    for space in [SEEN_SESSIONS, BUNDLES] {
+        purge_numbered(tx, space, now)?;
+    }
+    let invitations = tx.scan(INVITATIONS, &KeyRange::all(), PURGED_MAX)?;
+    for (key, row) in invitations {
+        if crate::invitation::InvitationRow::decode(&row)?.expires <= now.as_millis() {
+            tx.delete(INVITATIONS, &key)?;
+        }
+    }
+    for (key, row) in all(tx)? {
+        if row.is_destroyed && now >= row.period().decrypt_until.plus(DESTROYED_REMEMBERED) {
+            tx.delete(EPOCHS, key.as_bytes())?;
+        }
+    }
+    Ok(())
+}
+
+/// Deletes the rows whose value, milliseconds since 1970, is past.
+fn purge_numbered(tx: &mut WriteTransaction<'_>, space: Space, now: Timestamp) -> Result<()> {
+    let mut rest = KeyRange::all();
+    loop {
+        let rows = tx.scan(space, &rest, PURGED_MAX)?;
+        let Some((last, _)) = rows.last() else { return Ok(()) };
+        rest = KeyRange::all().after(last);
+        for (key, value) in &rows {
+            if kept::number(value)? <= now.as_millis() {
+                tx.delete(space, key)?;
+            }
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! Grants as the organization holds them: who, what, held or not, until when. Not here: what arrives for them
+//! (`inbox`), how they end (`revocation`).
+
+use std::collections::BTreeSet;
+
+use sealcare_protocol::{
+    GrantId, GrantPublicKey, GrantState, Person, Scope, ShortCode, Statement, Timestamp,
+};
+use sealcare_vault::{KeyRange, ReadTransaction, WriteTransaction};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{ProviderError, Result};
+use crate::inbox::queue;
+use crate::invitation::{ChartPatient, InvitationChannel};
+use crate::kept::{self, Kept};
+use crate::organization::{Organization, Profile};
+use crate::reply;
+use crate::spaces::{BINDINGS, HELD, STATEMENTS, TOMBSTONES, grant_wrapping_key};
+
+/// Why staff must look at a grant before anything of it is shown.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum HoldReason {
+    /// The invitation was on paper: compare the short code with the one on the patient's screen.
+    Paper,
+    /// Name or birth date are not those of the invited person.
+    PersonMismatch,
+}
+
+impl HoldReason {
+    /// The reason's name for operators and JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Paper => "paper",
+            Self::PersonMismatch => "person-mismatch",
+        }
+    }
+}
+
+/// Where a grant stands at an instant.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum GrantStatus {
+    /// Data flows and may be shown.
+    Active,
+    /// The patient has paused it; what is there may be shown.
+    Paused,
+    /// Staff must look first; nothing is shown.
+    Held,
+    /// Nothing was heard for its lease; nothing is shown until the next session.
+    Lapsed,
+}
+
+impl GrantStatus {
+    /// The status's name for operators and JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Paused => "paused",
+            Self::Held => "held",
+            Self::Lapsed => "lapsed",
+        }
+    }
+
+    /// Whether what was received may be shown to anybody.
+    pub const fn is_shown(self) -> bool {
+        matches!(self, Self::Active | Self::Paused)
+    }
+}
+
+/// A grant at an instant.
+#[derive(Clone, Debug)]
+pub struct Grant {
+    /// Its id.
+    pub id: GrantId,
+    /// Whose it is in the chart.
+    pub patient: ChartPatient,
+    /// Who shares, as the patient says.
+    pub person: Person,
+    /// Where it stands.
+    pub status: GrantStatus,
+    /// Why it is held; empty unless it is.
+    pub held: BTreeSet<HoldReason>,
+    /// What is shared.
+    pub scope: Scope,
+    /// To compare with the patient's screen.
+    pub short_code: ShortCode,
+    /// Until when it is shown without another session.
+    pub lease_until: Timestamp,
+    /// When its first session was accepted.
+    pub since: Timestamp,
+    /// When something was last accepted.
+    pub heard: Timestamp,
+}
+
+/// What outlives a restored backup: who signs, and for whom.
+#[derive(Deserialize, Serialize)]
+pub(crate) struct Binding {
+    #[serde(with = "kept::hex")]
+    pub(crate) grant_key: [u8; 32],
+    pub(crate) patient: ChartPatient,
+    pub(crate) channel: InvitationChannel,
+    /// Whom staff or the invitation expect.
+    pub(crate) name: String,
+    pub(crate) birth_date: String,
+}
+
+impl Kept for Binding {
+    const NAME: &'static str = "binding";
+}
+
+impl Binding {
+    pub(crate) fn key(&self) -> Result<GrantPublicKey> {
+        Ok(GrantPublicKey::from_slice(&self.grant_key)?)
+    }
+
+    pub(crate) fn expects(&self, person: &Person) -> Result<bool> {
+        Ok(Person::new(&self.name, &self.birth_date)?.matches(person))
+    }
+}
+
+/// What is destroyed with the grant.
+#[derive(Deserialize, Serialize)]
+pub(crate) struct StatementRow {
+    #[serde(with = "kept::hex")]
+    statement: Vec<u8>,
+    pub(crate) held: BTreeSet<HoldReason>,
+    pub(crate) lease_until: u64,
+    pub(crate) since: u64,
+    pub(crate) heard: u64,
+}
+
+impl Kept for StatementRow {
+    const NAME: &'static str = "statement";
+}
+
+impl StatementRow {
+    pub(crate) fn new(
+        statement: &Statement,
+        held: BTreeSet<HoldReason>,
+        lease: Timestamp,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            statement: statement.encode().to_vec(),
+            held,
+            lease_until: lease.as_millis(),
+            since: now.as_millis(),
+            heard: now.as_millis(),
+        }
+    }
+
+    pub(crate) fn statement(&self) -> Result<Statement> {
+        Ok(Statement::decode(&self.statement)?)
+    }
+
+    pub(crate) fn adopt(&mut self, statement: &Statement) {
+        self.statement = statement.encode().to_vec();
+    }
+
+    pub(crate) fn load(tx: &ReadTransaction<'_>, grant: &GrantId) -> Result<Option<Self>> {
+        kept::get(tx, STATEMENTS, grant.as_bytes())
+    }
+
+    pub(crate) fn store(&self, tx: &mut WriteTransaction<'_>, grant: &GrantId) -> Result<()> {
+        kept::put_wrapped(tx, &grant_wrapping_key(grant), STATEMENTS, grant.as_bytes(), self)
+    }
+
+    fn status(&self, statement: &Statement, now: Timestamp) -> GrantStatus {
+        if !self.held.is_empty() {
+            GrantStatus::Held
+        } else if now.as_millis() >= self.lease_until {
+            GrantStatus::Lapsed
+        } else if statement.state == GrantState::Paused {
+            GrantStatus::Paused
+        } else {
+            GrantStatus::Active
+        }
+    }
+}
+
+impl Organization {
+    /// All grants that are not revoked, at most 10,000 after `after`, in the order of their ids.
+    ///
+    /// # Errors
+    /// Those of the vault.
+    pub fn grants(&self, after: Option<&GrantId>, now: Timestamp) -> Result<Vec<Grant>> {
+        self.vault.read(|tx| {
+            let range = after.map_or(KeyRange::all(), |grant| KeyRange::all().after(grant.as_bytes()));
+            let rows = tx.scan(STATEMENTS, &range, usize::MAX)?;
+            let grants = rows.iter().map(|(key, row)| {
+                grant_of(tx, &GrantId::from_slice(key)?, &StatementRow::decode(row)?, now)
+            });
+            grants.collect()
+        })
+    }
+
+    /// One grant.
+    ///
+    /// # Errors
+    /// [`ProviderError::UnknownGrant`], and those of the vault.
+    pub fn grant(&self, grant: &GrantId, now: Timestamp) -> Result<Grant> {
+        self.vault.read(|tx| self.grant_in(tx, grant, now))
+    }
+
+    /// One grant, inside the application's transaction.
+    ///
+    /// # Errors
+    /// [`ProviderError::UnknownGrant`], and those of the vault.
+    pub fn grant_in(&self, tx: &ReadTransaction<'_>, grant: &GrantId, now: Timestamp) -> Result<Grant> {
+        if tx.get(TOMBSTONES, grant.as_bytes())?.is_some() {
+            return Err(ProviderError::UnknownGrant);
+        }
+        let row = StatementRow::load(tx, grant)?.ok_or(ProviderError::UnknownGrant)?;
+        grant_of(tx, grant, &row, now)
+    }
+
+    /// Whether anything may be shown at all: not while a restored vault has yet to read the relay's tombstones.
+    ///
+    /// # Errors
+    /// Those of the vault.
+    pub fn may_show(&self) -> Result<bool> {
+        self.vault.read(|tx| Ok(!Profile::load(tx)?.needs_tombstones))
+    }
+
+    /// Lets a held grant through, after staff compared its [`ShortCode`] and the person: what was kept back is
+    /// delivered now, and the person counts as the expected one from here on.
+    ///
+    /// # Errors
+    /// [`ProviderError::UnknownGrant`], [`ProviderError::NotHeld`], and those of the vault.
+    pub fn admit(&self, grant: &GrantId, now: Timestamp) -> Result<()> {
+        self.vault.write(|tx| {
+            let mut row = StatementRow::load(tx, grant)?.ok_or(ProviderError::UnknownGrant)?;
+            if row.held.is_empty() {
+                return Err(ProviderError::NotHeld);
+            }
+            row.held.clear();
+            row.store(tx, grant)?;
+            expect_person(tx, grant, &row.statement()?.person)?;
+            queue::put(tx, grant, now, &queue::KeptEvent::Admitted)?;
+            release(tx, grant)?;
+            reply::mark_all_due(tx, grant)
+        })?;
+        self.announce_events();
+        self.announce_replies();
+        Ok(())
+    }
+}
+
+fn grant_of(tx: &ReadTransaction<'_>, id: &GrantId, row: &StatementRow, now: Timestamp) -> Result<Grant> {
+    let binding: Binding = kept::get(tx, BINDINGS, id.as_bytes())?.ok_or(ProviderError::UnknownGrant)?;
+    let statement = row.statement()?;
+    Ok(Grant {
+        id: *id,
+        patient: binding.patient,
+        status: row.status(&statement, now),
+        held: row.held.clone(),
+        short_code: ShortCode::derive(id, &statement.grant_key),
+        person: statement.person,
+        scope: statement.scope,
+        lease_until: Timestamp::from_millis(row.lease_until),
+        since: Timestamp::from_millis(row.since),
+        heard: Timestamp::from_millis(row.heard),
+    })
+}
+
+fn expect_person(tx: &mut WriteTransaction<'_>, grant: &GrantId, person: &Person) -> Result<()> {
+    let key = grant.as_bytes();
+    let mut binding: Binding = kept::get(tx, BINDINGS, key)?.ok_or(ProviderError::UnknownGrant)?;
+    person.name().clone_into(&mut binding.name);
+    person.birth_date().clone_into(&mut binding.birth_date);
+    kept::put(tx, BINDINGS, key, &binding)
+}
+
+/// Moves what was kept back into the queue, in order.
+fn release(tx: &mut WriteTransaction<'_>, grant: &GrantId) -> Result<()> {
+    loop {
+        let kept_back = tx.scan(HELD, &KeyRange::prefix(grant.as_bytes()), queue::PAGE_EVENTS_MAX)?;
+        if kept_back.is_empty() {
+            return Ok(());
+        }
+        for (key, event) in &kept_back {
+            queue::release(tx, grant, event)?;
+            tx.delete(HELD, key)?;
+        }
+    }
+}

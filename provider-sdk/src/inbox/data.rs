@@ -1,0 +1,155 @@
+//! Committing a data envelope: the advanced chain, the sender's numbers, and the records or why they were refused.
+
+use bytes::Bytes;
+use sealcare_protocol::{
+    Body, Change, ChangeState, DataRefusal, GrantId, GrantState, OpenedData, ReceiverSession, RefusalReason,
+    Scope, SessionId, Timestamp,
+};
+use sealcare_records::{Effective, Record, RecordError, RecordId};
+use sealcare_vault::WriteTransaction;
+
+use crate::error::{ProviderError, Result};
+use crate::grant::StatementRow;
+use crate::inbox::queue::{self, KeptChange, KeptDelivery, KeptEvent};
+use crate::inbox::refuse;
+use crate::reply::SenderRow;
+use crate::spaces::{SESSIONS, TOMBSTONES, grant_wrapping_key, session_key};
+
+pub(crate) fn settle(
+    tx: &mut WriteTransaction<'_>,
+    grant: &GrantId,
+    session: &SessionId,
+    envelope: &Bytes,
+    now: Timestamp,
+) -> Result<()> {
+    if tx.get(TOMBSTONES, grant.as_bytes())?.is_some() {
+        return refuse(tx, grant, DataRefusal::Revoked.name(), now);
+    }
+    let key = session_key(grant, session);
+    let Some(kept) = tx.get(SESSIONS, &key)? else {
+        return refuse(tx, grant, DataRefusal::UnknownSession.name(), now);
+    };
+    let session = ReceiverSession::from_kept(&kept)?;
+    match session.open(envelope, now) {
+        Ok(opened) => commit(tx, grant, opened, now),
+        Err(DataRefusal::Duplicate) => Ok(()),
+        Err(DataRefusal::Gap) => {
+            tx.delete(SESSIONS, &key)?;
+            queue::put(tx, grant, now, &KeptEvent::Gap)?;
+            refuse(tx, grant, DataRefusal::Gap.name(), now)
+        }
+        Err(refusal) => refuse(tx, grant, refusal.name(), now),
+    }
+}
+
+/// It opened: chain and number move on whatever it holds.
+fn commit(tx: &mut WriteTransaction<'_>, grant: &GrantId, opened: OpenedData, now: Timestamp) -> Result<()> {
+    let session = &opened.session;
+    let key = session_key(grant, session.id());
+    tx.put_wrapped(&grant_wrapping_key(grant), SESSIONS, &key, &session.to_kept())?;
+    let mut sender = SenderRow::load(tx, grant, session.sender())?.ok_or(ProviderError::Damaged("sender"))?;
+    if opened.sequence < sender.next_sequence {
+        // Delivered before, in an earlier session.
+        return Ok(());
+    }
+    sender.next_sequence = session.next_sequence();
+    let statement = StatementRow::load(tx, grant)?.ok_or(ProviderError::Damaged("statement"))?;
+    match check(opened.body, &statement)? {
+        Ok(changes) => {
+            let delivery = KeptDelivery::new(session.sender(), opened.sequence, changes);
+            deliver(tx, grant, &statement, delivery, now)?;
+        }
+        Err(refusal) => {
+            sender.refuse(opened.sequence, reason(refusal));
+            refuse(tx, grant, refusal.name(), now)?;
+        }
+    }
+    heard(tx, grant, statement, now)?;
+    sender.store(tx, grant, session.sender())
+}
+
+fn deliver(
+    tx: &mut WriteTransaction<'_>,
+    grant: &GrantId,
+    statement: &StatementRow,
+    delivery: KeptDelivery,
+    now: Timestamp,
+) -> Result<()> {
+    if delivery.changes.is_empty() {
+        return Ok(());
+    }
+    let event = KeptEvent::Records(delivery);
+    if statement.held.is_empty() {
+        queue::put(tx, grant, now, &event)
+    } else {
+        queue::hold_back(tx, grant, now, &event)
+    }
+}
+
+/// Minutes are exact enough for "last heard", and spare a write for each envelope.
+fn heard(
+    tx: &mut WriteTransaction<'_>,
+    grant: &GrantId,
+    mut statement: StatementRow,
+    now: Timestamp,
+) -> Result<()> {
+    const EXACT_MILLIS: u64 = 60_000;
+    if now.as_millis().saturating_sub(statement.heard) < EXACT_MILLIS {
+        return Ok(());
+    }
+    statement.heard = now.as_millis();
+    statement.store(tx, grant)
+}
+
+/// Form → scope → paused, on the parsed FHIR: what the sender declares counts for nothing. One record out of
+/// scope refuses the whole body.
+fn check(
+    body: Result<Body, DataRefusal>,
+    statement: &StatementRow,
+) -> Result<Result<Vec<KeptChange>, DataRefusal>> {
+    let statement = statement.statement()?;
+    let changes = match body.and_then(|body| check_changes(body.changes, &statement.scope)) {
+        Ok(changes) => changes,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    let is_paused = statement.state == GrantState::Paused && !changes.is_empty();
+    Ok(if is_paused { Err(DataRefusal::Paused) } else { Ok(changes) })
+}
+
+fn check_changes(changes: Vec<Change>, scope: &Scope) -> Result<Vec<KeptChange>, DataRefusal> {
+    changes.into_iter().map(|change| check_change(change, scope)).collect()
+}
+
+fn check_change(change: Change, scope: &Scope) -> Result<KeptChange, DataRefusal> {
+    let id = RecordId::new(change.record_id).map_err(|_| DataRefusal::Malformed)?;
+    let type_name = change.type_name.as_str().to_owned();
+    let ChangeState::Upsert(fhir) = change.state else {
+        // A deletion is always welcome.
+        return Ok(KeptChange { id: id.as_str().to_owned(), type_name, fhir: None });
+    };
+    let record = Record::from_fhir_json(&fhir, id).map_err(|error| match error {
+        RecordError::NotShared(_) => DataRefusal::OutOfScope,
+        _ => DataRefusal::Malformed,
+    })?;
+    if !scope.covers(record.record_type().name(), last_instant(record.effective())) {
+        return Err(DataRefusal::OutOfScope);
+    }
+    let fhir = String::from_utf8(fhir.to_vec()).map_err(|_| DataRefusal::Malformed)?;
+    let type_name = record.record_type().name().to_owned();
+    Ok(KeptChange { id: record.id().as_str().to_owned(), type_name, fhir: Some(fhir) })
+}
+
+/// The end of a record's time, else its start; before 1970 is 1970.
+fn last_instant(effective: &Effective) -> Timestamp {
+    let instant = effective.end().or(effective.start());
+    let millis = instant.map_or(0, |instant| instant.as_millisecond());
+    Timestamp::from_millis(u64::try_from(millis).unwrap_or(0))
+}
+
+fn reason(refusal: DataRefusal) -> RefusalReason {
+    match refusal {
+        DataRefusal::OutOfScope => RefusalReason::OutOfScope,
+        DataRefusal::Paused => RefusalReason::Paused,
+        _ => RefusalReason::Malformed,
+    }
+}

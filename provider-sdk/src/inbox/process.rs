@@ -1,0 +1,148 @@
+//! Handing waiting events to the application, exactly once for what it keeps in the same transaction.
+
+use std::collections::HashSet;
+
+use sealcare_protocol::{GrantId, Timestamp};
+use sealcare_vault::{KeyRange, WriteTransaction};
+
+use crate::error::{ProviderError, Result};
+use crate::grant::Binding;
+use crate::inbox::event::{Delivery, EventKind, InboxEvent};
+use crate::inbox::queue::{Entry, KeptEvent, PAGE_EVENTS_MAX};
+use crate::kept::{self, Kept};
+use crate::organization::Organization;
+use crate::spaces::{BINDINGS, QUEUE, TOMBSTONES};
+
+impl Organization {
+    /// Hands every waiting event to `apply`, in order, and returns how many there were. What `apply` writes and
+    /// that the event is done commit together, so that for state in this vault each counts exactly once.
+    ///
+    /// If `apply` fails, what it wrote for that event is undone, the grant's later events wait with it, and
+    /// other grants go on. `apply` may be called again for an event whose transaction was undone.
+    ///
+    /// # Errors
+    /// The first error of `apply` ([`ProviderError::application`]), after everything else was handed over; those
+    /// of the vault.
+    pub fn process(
+        &self,
+        mut apply: impl FnMut(&mut WriteTransaction<'_>, &InboxEvent) -> Result<()>,
+    ) -> Result<usize> {
+        let mut stuck = Stuck::default();
+        let mut done = 0;
+        loop {
+            let page = self.page(&stuck)?;
+            let Some(last) = page.last().cloned() else { break };
+            let together = self.vault.write(|tx| {
+                page.iter().map(|key| take(tx, key, &mut apply)).sum::<Result<usize>>()
+            });
+            done += match together {
+                Ok(count) => count,
+                Err(error) if error.needs_reopening() => return Err(error),
+                Err(_) => self.process_singly(&page, &mut stuck, &mut apply)?,
+            };
+            stuck.after = Some(last);
+        }
+        if done > 0 {
+            // A revocation that was taken up can be confirmed now.
+            self.announce_replies();
+        }
+        stuck.first_error.map_or(Ok(done), Err)
+    }
+
+    /// One transaction an event, to find the ones that fail.
+    fn process_singly(
+        &self,
+        page: &[Vec<u8>],
+        stuck: &mut Stuck,
+        apply: &mut impl FnMut(&mut WriteTransaction<'_>, &InboxEvent) -> Result<()>,
+    ) -> Result<usize> {
+        let mut done = 0;
+        for key in page {
+            let mut grant = None;
+            let taken = self.vault.write(|tx| {
+                grant = grant_of(tx, key)?;
+                if grant.is_some_and(|grant| stuck.grants.contains(&grant)) {
+                    return Ok(0);
+                }
+                take(tx, key, apply)
+            });
+            match taken {
+                Ok(count) => done += count,
+                Err(error) if error.needs_reopening() => return Err(error),
+                Err(error) => {
+                    stuck.grants.extend(grant);
+                    stuck.first_error.get_or_insert(error);
+                }
+            }
+        }
+        Ok(done)
+    }
+
+    /// The keys of the next events that nobody is stuck before.
+    fn page(&self, stuck: &Stuck) -> Result<Vec<Vec<u8>>> {
+        self.vault.write(|tx| {
+            let range = stuck.after.as_ref().map_or(KeyRange::all(), |key| KeyRange::all().after(key));
+            let rows = tx.scan(QUEUE, &range, PAGE_EVENTS_MAX)?;
+            let free = rows.into_iter().filter(|(_, row)| {
+                Entry::decode(row).map_or(true, |entry| !stuck.grants.contains(&GrantId::from_bytes(entry.grant)))
+            });
+            Ok(free.map(|(key, _)| key).collect())
+        })
+    }
+}
+
+/// What could not be taken up in this round.
+#[derive(Default)]
+struct Stuck {
+    grants: HashSet<GrantId>,
+    after: Option<Vec<u8>>,
+    first_error: Option<ProviderError>,
+}
+
+fn grant_of(tx: &WriteTransaction<'_>, key: &[u8]) -> Result<Option<GrantId>> {
+    let entry: Option<Entry> = kept::get(tx, QUEUE, key)?;
+    Ok(entry.map(|entry| GrantId::from_bytes(entry.grant)))
+}
+
+/// Applies one event and deletes it; 0 if it is gone or must not be seen any more.
+fn take(
+    tx: &mut WriteTransaction<'_>,
+    key: &[u8],
+    apply: &mut impl FnMut(&mut WriteTransaction<'_>, &InboxEvent) -> Result<()>,
+) -> Result<usize> {
+    let Some(entry) = kept::get::<Entry>(tx, QUEUE, key)? else { return Ok(0) };
+    tx.delete(QUEUE, key)?;
+    let Some(event) = event(tx, entry)? else { return Ok(0) };
+    apply(tx, &event)?;
+    if matches!(event.kind, EventKind::Revoked | EventKind::Rejected) {
+        crate::revocation::mark_applied(tx, &event.grant)?;
+    }
+    Ok(1)
+}
+
+/// The event as the application sees it; `None` for what a revocation overtook.
+fn event(tx: &WriteTransaction<'_>, entry: Entry) -> Result<Option<InboxEvent>> {
+    let grant = GrantId::from_bytes(entry.grant);
+    let is_over = matches!(entry.event, KeptEvent::Revoked | KeptEvent::Rejected);
+    if !is_over && tx.get(TOMBSTONES, grant.as_bytes())?.is_some() {
+        return Ok(None);
+    }
+    let kind = match entry.event {
+        KeptEvent::Records(kept) => {
+            let binding: Option<Binding> = kept::get(tx, BINDINGS, grant.as_bytes())?;
+            let patient = binding.ok_or(ProviderError::Damaged("binding"))?.patient;
+            EventKind::Records(Delivery::from_kept(&grant, kept, patient)?)
+        }
+        KeptEvent::Held(reasons) => EventKind::Held(reasons),
+        KeptEvent::Admitted => EventKind::Admitted,
+        KeptEvent::Paused => EventKind::Paused,
+        KeptEvent::Resumed => EventKind::Resumed,
+        KeptEvent::ScopeChanged { removed } => EventKind::ScopeChanged { removed },
+        KeptEvent::Gap => EventKind::Gap,
+        KeptEvent::UnknownBundle => EventKind::UnknownBundle,
+        KeptEvent::Refused { name } => EventKind::Refused { name },
+        KeptEvent::Revoked => EventKind::Revoked,
+        KeptEvent::Rejected => EventKind::Rejected,
+    };
+    Ok(Some(InboxEvent { grant, at: Timestamp::from_millis(entry.at), kind }))
+}

@@ -1,0 +1,124 @@
+//! The events that wait for the application, in order, and those of held grants that are kept back.
+
+use sealcare_protocol::{GrantId, SenderId, Timestamp};
+use sealcare_vault::{KeyRange, ReadTransaction, WriteTransaction};
+use serde::{Deserialize, Serialize};
+
+use crate::error::Result;
+use crate::grant::HoldReason;
+use crate::kept::{self, Kept};
+use crate::spaces::{COUNTERS, HELD, QUEUE, grant_wrapping_key};
+
+/// Events that wait at most before nothing more is received.
+pub(crate) const WAITING_MAX: u64 = 10_000;
+/// Events that are taken up at a time.
+pub(crate) const PAGE_EVENTS_MAX: usize = 64;
+
+const NEXT: &[u8] = b"next event";
+
+/// An event and where it belongs, as kept.
+#[derive(Deserialize, Serialize)]
+pub(crate) struct Entry {
+    #[serde(with = "kept::hex")]
+    pub(crate) grant: [u8; 32],
+    pub(crate) at: u64,
+    pub(crate) event: KeptEvent,
+}
+
+impl Kept for Entry {
+    const NAME: &'static str = "event";
+}
+
+#[derive(Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum KeptEvent {
+    Records(KeptDelivery),
+    Held(Vec<HoldReason>),
+    Admitted,
+    Paused,
+    Resumed,
+    ScopeChanged { removed: Vec<String> },
+    Gap,
+    UnknownBundle,
+    Refused { name: String },
+    Revoked,
+    Rejected,
+}
+
+#[derive(Deserialize, Serialize)]
+pub(crate) struct KeptDelivery {
+    #[serde(with = "kept::hex")]
+    sender: [u8; 16],
+    pub(crate) sequence: u64,
+    pub(crate) changes: Vec<KeptChange>,
+}
+
+impl KeptDelivery {
+    pub(crate) fn new(sender: &SenderId, sequence: u64, changes: Vec<KeptChange>) -> Self {
+        Self { sender: *sender.as_bytes(), sequence, changes }
+    }
+
+    pub(crate) fn sender(&self) -> SenderId {
+        SenderId::from_bytes(self.sender)
+    }
+}
+
+/// One record's new state: FHIR JSON, or nothing for a tombstone.
+#[derive(Deserialize, Serialize)]
+pub(crate) struct KeptChange {
+    pub(crate) id: String,
+    pub(crate) type_name: String,
+    pub(crate) fhir: Option<String>,
+}
+
+/// Appends an event.
+pub(crate) fn put(
+    tx: &mut WriteTransaction<'_>,
+    grant: &GrantId,
+    at: Timestamp,
+    event: &KeptEvent,
+) -> Result<()> {
+    let number = kept::count_up(tx, COUNTERS, NEXT)?;
+    let entry = encode(grant, at, event);
+    // Records die with their grant, waiting or not.
+    if matches!(event, KeptEvent::Records(_)) {
+        Ok(tx.put_wrapped(&grant_wrapping_key(grant), QUEUE, &number.to_be_bytes(), &entry)?)
+    } else {
+        Ok(tx.put(QUEUE, &number.to_be_bytes(), &entry)?)
+    }
+}
+
+/// Appends an event of a held grant, to be kept back.
+pub(crate) fn hold_back(
+    tx: &mut WriteTransaction<'_>,
+    grant: &GrantId,
+    at: Timestamp,
+    event: &KeptEvent,
+) -> Result<()> {
+    let number = kept::count_up(tx, COUNTERS, NEXT)?;
+    let key = [&grant.as_bytes()[..], &number.to_be_bytes()].concat();
+    Ok(tx.put_wrapped(&grant_wrapping_key(grant), HELD, &key, &encode(grant, at, event))?)
+}
+
+/// Appends an entry that was kept back.
+pub(crate) fn release(tx: &mut WriteTransaction<'_>, grant: &GrantId, entry: &[u8]) -> Result<()> {
+    let number = kept::count_up(tx, COUNTERS, NEXT)?;
+    Ok(tx.put_wrapped(&grant_wrapping_key(grant), QUEUE, &number.to_be_bytes(), entry)?)
+}
+
+pub(crate) fn waiting(tx: &ReadTransaction<'_>) -> Result<u64> {
+    Ok(tx.count(QUEUE, &KeyRange::all())?)
+}
+
+/// Borrows the event, which may be a megabyte.
+fn encode(grant: &GrantId, at: Timestamp, event: &KeptEvent) -> zeroize::Zeroizing<Vec<u8>> {
+    #[derive(Serialize)]
+    struct Borrowed<'a> {
+        #[serde(with = "kept::hex")]
+        grant: [u8; 32],
+        at: u64,
+        event: &'a KeptEvent,
+    }
+    let entry = Borrowed { grant: *grant.as_bytes(), at: at.as_millis(), event };
+    zeroize::Zeroizing::new(serde_json::to_vec(&entry).expect("events have string keys and finite numbers"))
+}

@@ -1,0 +1,68 @@
+//! Rows as JSON: how this crate's state is written into sealed values and read back. What a row means is its
+//! owner's matter.
+
+use sealcare_vault::{ReadTransaction, Space, WriteTransaction};
+use serde::{Serialize, de::DeserializeOwned};
+use zeroize::Zeroizing;
+
+use crate::error::{ProviderError, Result};
+
+/// What is kept in one value.
+pub(crate) trait Kept: DeserializeOwned + Serialize {
+    /// For errors.
+    const NAME: &'static str;
+
+    fn encode(&self) -> Zeroizing<Vec<u8>> {
+        Zeroizing::new(serde_json::to_vec(self).expect("rows have string keys and finite numbers only"))
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self> {
+        serde_json::from_slice(bytes).map_err(|_| ProviderError::Damaged(Self::NAME))
+    }
+}
+
+pub(crate) fn get<T: Kept>(tx: &ReadTransaction<'_>, space: Space, key: &[u8]) -> Result<Option<T>> {
+    tx.get(space, key)?.map(|bytes| T::decode(&bytes)).transpose()
+}
+
+pub(crate) fn put<T: Kept>(tx: &mut WriteTransaction<'_>, space: Space, key: &[u8], row: &T) -> Result<()> {
+    Ok(tx.put(space, key, &row.encode())?)
+}
+
+pub(crate) fn put_wrapped<T: Kept>(
+    tx: &mut WriteTransaction<'_>,
+    wrapping: &[u8],
+    space: Space,
+    key: &[u8],
+    row: &T,
+) -> Result<()> {
+    Ok(tx.put_wrapped(wrapping, space, key, &row.encode())?)
+}
+
+/// A big-endian number in a value of 8 bytes.
+pub(crate) fn number(bytes: &[u8]) -> Result<u64> {
+    bytes.try_into().map(u64::from_be_bytes).map_err(|_| ProviderError::Damaged("number"))
+}
+
+/// Adds one to a counter and returns what it was.
+pub(crate) fn count_up(tx: &mut WriteTransaction<'_>, space: Space, name: &[u8]) -> Result<u64> {
+    let count = tx.get(space, name)?.map_or(Ok(0), |bytes| number(&bytes))?;
+    tx.put(space, name, &count.saturating_add(1).to_be_bytes())?;
+    Ok(count)
+}
+
+/// Bytes as lower-case hexadecimal.
+pub(crate) mod hex {
+    use data_encoding::HEXLOWER;
+    use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
+
+    pub(crate) fn serialize<S: Serializer>(bytes: &impl AsRef<[u8]>, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&HEXLOWER.encode(bytes.as_ref()))
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>, T: TryFrom<Vec<u8>>>(from: D) -> Result<T, D::Error> {
+        let text = String::deserialize(from)?;
+        let bytes = HEXLOWER.decode(text.as_bytes()).map_err(|_| D::Error::custom("hexadecimal"))?;
+        T::try_from(bytes).map_err(|_| D::Error::custom("length"))
+    }
+}

@@ -1,0 +1,169 @@
+//! The organization's roots: drawn once, written to a file that is taken offline, never kept in the vault.
+//!
+//! The file is TOML: `version = 1`, `organization` (hexadecimal), `domain`, and the two Ed25519 seeds `root`
+//! and `next-root` (hexadecimal). The second root exists from the start, because its hash is part of the
+//! organization's id; it takes over when the first is lost.
+
+use std::{fmt, fs, io::Write as _, path::Path};
+
+use rand_core::CryptoRng;
+use sealcare_protocol::{Domain, OrganizationId, RootKey, RootPublicKey, Succession, Successions};
+use serde::{Deserialize, Serialize};
+use zeroize::{Zeroize as _, Zeroizing};
+
+use crate::error::{ProviderError, Result};
+
+/// Bytes of a file of roots that are read at all.
+const FILE_BYTES_MAX: usize = 4096;
+const VERSION: u32 = 1;
+
+/// The first two roots of an organization. Secret.
+pub struct Roots {
+    root: RootKey,
+    next: RootKey,
+    domain: Domain,
+}
+
+#[derive(Deserialize, Serialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct RootFile {
+    version: u32,
+    organization: String,
+    domain: String,
+    root: String,
+    next_root: String,
+}
+
+impl Drop for RootFile {
+    fn drop(&mut self) {
+        self.root.zeroize();
+        self.next_root.zeroize();
+    }
+}
+
+impl Roots {
+    /// Draws the roots of a new organization at `domain`.
+    pub fn draw(domain: Domain, rng: &mut impl CryptoRng) -> Self {
+        Self { root: RootKey::random(rng), next: RootKey::random(rng), domain }
+    }
+
+    /// The organization that these roots make.
+    pub fn organization(&self) -> OrganizationId {
+        successions(&self.root.public(), &self.next.public()).organization_id(&self.domain)
+    }
+
+    /// Where it is.
+    pub fn domain(&self) -> &Domain {
+        &self.domain
+    }
+
+    pub(crate) fn root(&self) -> &RootKey {
+        &self.root
+    }
+
+    pub(crate) fn next(&self) -> &RootKey {
+        &self.next
+    }
+
+    /// Writes a new file of mode 0600, durably.
+    ///
+    /// # Errors
+    /// [`ProviderError::RootFileThere`], never overwriting; [`ProviderError::RootFile`].
+    pub fn write(&self, path: &Path) -> Result<()> {
+        let mut options = fs::OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let mut file = options.open(path).map_err(|error| match error.kind() {
+            std::io::ErrorKind::AlreadyExists => ProviderError::RootFileThere,
+            _ => ProviderError::RootFile(error),
+        })?;
+        let text = self.to_text();
+        file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(ProviderError::RootFile)
+    }
+
+    /// Reads such a file.
+    ///
+    /// # Errors
+    /// [`ProviderError::RootFile`], [`ProviderError::RootFileDamaged`].
+    pub fn read(path: &Path) -> Result<Self> {
+        let length = fs::metadata(path).map_err(ProviderError::RootFile)?.len();
+        if usize::try_from(length).map_or(true, |length| length > FILE_BYTES_MAX) {
+            return Err(ProviderError::RootFileDamaged);
+        }
+        let text = Zeroizing::new(fs::read_to_string(path).map_err(ProviderError::RootFile)?);
+        Self::from_text(&text).ok_or(ProviderError::RootFileDamaged)
+    }
+
+    fn to_text(&self) -> Zeroizing<String> {
+        let hex = |seed: Zeroizing<[u8; 32]>| data_encoding::HEXLOWER.encode(&*seed);
+        let file = RootFile {
+            version: VERSION,
+            organization: self.organization().to_hex(),
+            domain: self.domain.as_str().to_owned(),
+            root: hex(self.root.to_seed()),
+            next_root: hex(self.next.to_seed()),
+        };
+        Zeroizing::new(toml::to_string(&file).expect("a flat table of strings is TOML"))
+    }
+
+    fn from_text(text: &str) -> Option<Self> {
+        let file: RootFile = toml::from_str(text).ok()?;
+        let roots = Self {
+            root: RootKey::from_seed(&*seed(&file.root)?),
+            next: RootKey::from_seed(&*seed(&file.next_root)?),
+            domain: file.domain.parse().ok()?,
+        };
+        (file.version == VERSION && roots.organization().to_hex() == file.organization).then_some(roots)
+    }
+}
+
+fn seed(hex: &str) -> Option<Zeroizing<[u8; 32]>> {
+    let bytes = Zeroizing::new(data_encoding::HEXLOWER.decode(hex.as_bytes()).ok()?);
+    bytes.as_slice().try_into().ok().map(Zeroizing::new)
+}
+
+/// The chain of an organization whose first root has not been succeeded.
+pub(crate) fn successions(root: &RootPublicKey, next: &RootPublicKey) -> Successions {
+    Successions::new(vec![Succession::first(root, next)]).expect("one link needs no signature")
+}
+
+impl fmt::Debug for Roots {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Roots")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn roots() -> Roots {
+        Roots::draw("clinic.example".parse().unwrap(), &mut rand::rng())
+    }
+
+    #[test]
+    fn a_file_is_written_once_and_read_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("roots.toml");
+        let roots = roots();
+        roots.write(&path).unwrap();
+        assert_eq!(Roots::read(&path).unwrap().organization(), roots.organization());
+        assert!(matches!(roots.write(&path), Err(ProviderError::RootFileThere)));
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        }
+    }
+
+    #[test]
+    fn a_file_that_does_not_make_its_organization_is_damaged() {
+        let text = roots().to_text();
+        assert!(Roots::from_text(&text).is_some());
+        assert!(Roots::from_text(&text.replace("clinic", "clinik")).is_none());
+        assert!(Roots::from_text(&text.replace("version = 1", "version = 2")).is_none());
+        assert!(Roots::from_text(&format!("{}x = 1\n", text.as_str())).is_none());
+        assert!(Roots::from_text("").is_none());
+    }
+}
