@@ -1,0 +1,212 @@
+//! From an invitation to a grant: check the organization at its own domain, let the person decide, spend the ticket,
+//! keep the grant. Not here: sharing (`sharing`).
+
+use std::collections::BTreeSet;
+
+use sealcare_protocol::{
+    DepositKey, Domain, GrantId, Invitation, KeyBundle, OrganizationId, RelayOrigin, Scope, ShortCode,
+    Timestamp,
+};
+use sealcare_records::RecordType;
+use sealcare_transport::{PatientChannel, TransportError, fetch_bundle_at_domain};
+use sealcare_vault::{ReadTransaction, WriteTransaction};
+
+use crate::{
+    account::Account,
+    bundle,
+    error::{ClientError, Result},
+    grant::{BundleNeed, GrantRow, Outbox, Phase},
+    patient::Patient,
+    store::{ACCEPTING, LINK_CODES, load_number},
+};
+
+/// Deposit keys that are tried; the recovery rule asks for 20 in a row.
+const DEPOSIT_KEYS_TRIED_MAX: u32 = 20;
+
+/// An invitation whose organization was checked at its own domain. Nothing has been told to the relay yet: show the
+/// domain and what would be shared, ask, then [`accept`](Self::accept) or drop it.
+pub struct PendingGrant<'p> {
+    patient: &'p Patient,
+    invitation: Invitation,
+    bundle: KeyBundle,
+    verified: Timestamp,
+}
+
+/// What of a patient's records a grant covers.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct SharedScope {
+    /// Which types; none shares nothing.
+    pub types: BTreeSet<RecordType>,
+    /// Records that begin before are not shared.
+    pub from: Option<Timestamp>,
+}
+
+impl SharedScope {
+    /// All types and all times.
+    pub fn everything() -> Self {
+        Self { types: RecordType::ALL.into(), from: None }
+    }
+
+    /// These types, of all times.
+    pub fn of(types: impl IntoIterator<Item = RecordType>) -> Self {
+        Self { types: types.into_iter().collect(), from: None }
+    }
+
+    fn to_scope(&self) -> Result<Scope> {
+        let types = self.types.iter().map(|name| name.name().parse()).collect::<Result<_, _>>()?;
+        Ok(Scope { types, from: self.from })
+    }
+}
+
+/// A grant that now exists.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct AcceptedGrant {
+    /// Its id.
+    pub id: GrantId,
+    /// For the patient to read to staff, where the invitation came on paper.
+    pub short_code: ShortCode,
+}
+
+impl Patient {
+    /// Fetches the bundle at the invitation's domain and checks it against the invitation's organization.
+    ///
+    /// # Errors
+    /// [`TransportError::Bundle`] if the domain does not serve one, [`sealcare_protocol::Error`] if it does not hold.
+    pub async fn consider(&self, invitation: Invitation) -> Result<PendingGrant<'_>> {
+        let bundle = fetch_bundle_at_domain(&invitation.domain, &self.trust).await?;
+        let verified = self.clock.now();
+        let bundle = bundle.verify(&invitation.organization, verified)?;
+        if *bundle.domain() != invitation.domain {
+            return Err(sealcare_protocol::Error::WrongOrganization.into());
+        }
+        Ok(PendingGrant { patient: self, invitation, bundle, verified })
+    }
+}
+
+impl PendingGrant<'_> {
+    /// Whom the web's certificates vouch for: what the person decides on.
+    pub fn domain(&self) -> &Domain {
+        self.bundle.domain()
+    }
+
+    /// The organization, as the invitation named it and the bundle proved it.
+    pub fn organization(&self) -> &OrganizationId {
+        self.bundle.organization()
+    }
+
+    /// Where envelopes will lie until the organization fetches them.
+    pub fn relay(&self) -> &RelayOrigin {
+        &self.invitation.relay
+    }
+
+    /// Spends the ticket and keeps the grant. Nothing is shared before the next [`Patient::share`]. After a crash
+    /// the same invitation can be accepted again.
+    ///
+    /// # Errors
+    /// [`TransportError::TicketSpent`], [`TransportError::TicketExpired`], [`ClientError::AlreadyAccepted`] and what
+    /// any call can meet.
+    pub async fn accept(self, scope: &SharedScope) -> Result<AcceptedGrant> {
+        let scope = scope.to_scope()?;
+        let number = self.choose_key().await?;
+        let channel = self.channel(number).await?;
+        let organization = channel.accept_invitation(&self.invitation.ticket).await?;
+        if organization != self.invitation.organization {
+            return Err(ClientError::WrongOrganization);
+        }
+        let now = self.patient.clock.now();
+        let row = GrantRow {
+            relay: self.invitation.relay.clone(),
+            domain: self.invitation.domain.clone(),
+            organization,
+            deposit_number: number,
+            phase: Phase::Active,
+            created: now,
+            types: scope.types,
+            from: scope.from,
+            revision: 0,
+            bundle_verified: self.verified,
+            bundle_need: BundleNeed::Usual,
+            outbox: Outbox::new(),
+            session: None,
+            heard: None,
+        };
+        self.keep(row).await
+    }
+
+    /// The number of the deposit key: the one that this invitation was tried with before, else the first that
+    /// neither this vault nor the relay knows. Durable before the ticket is spent.
+    async fn choose_key(&self) -> Result<u32> {
+        let place = self.place();
+        let relay = self.invitation.relay.clone();
+        let (tried, mut number) = self
+            .patient
+            .store
+            .read(move |tx| Ok((load_number(tx, ACCEPTING, &place)?, first_free(tx, &relay)?)))
+            .await?;
+        if let Some(tried) = tried {
+            return u32::try_from(tried).map_err(|_| ClientError::Kept(ACCEPTING.name()));
+        }
+        for _ in 0..DEPOSIT_KEYS_TRIED_MAX {
+            match self.channel(number).await?.grant_status().await {
+                Err(TransportError::NotFound) => {
+                    let kept = u64::from(number).to_be_bytes();
+                    let work = move |tx: &mut WriteTransaction<'_>| Ok(tx.put(ACCEPTING, &place, &kept)?);
+                    self.patient.store.write(work).await?;
+                    return Ok(number);
+                }
+                Ok(_) => number = number.checked_add(1).ok_or(ClientError::NoFreeKey)?,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(ClientError::NoFreeKey)
+    }
+
+    fn place(&self) -> [u8; 32] {
+        self.patient.store.blind(ACCEPTING, &self.invitation.ticket.payload)
+    }
+
+    async fn channel(&self, number: u32) -> Result<PatientChannel> {
+        let key = deposit_key(self.patient, self.invitation.relay.clone(), number).await?;
+        self.patient.channel(&self.invitation.relay, key)
+    }
+
+    async fn keep(self, row: GrantRow) -> Result<AcceptedGrant> {
+        let Self { patient, invitation, bundle, .. } = self;
+        let work = move |vault: &sealcare_vault::Vault| {
+            let account = vault.read(|tx| Account::load(tx))?;
+            let identity = row.identity(&account.secret);
+            let id = identity.id;
+            vault.create_wrapping_key(id.as_bytes())?;
+            vault.write(|tx| {
+                match GrantRow::load(tx, &id) {
+                    Err(ClientError::UnknownGrant) => {}
+                    Ok(_) => return Err(ClientError::AlreadyAccepted),
+                    Err(error) => return Err(error),
+                }
+                tx.put_wrapped(id.as_bytes(), LINK_CODES, id.as_bytes(), invitation.link_code.as_bytes())?;
+                bundle::keep(tx, &id, &bundle)?;
+                row.save(tx, &id)
+            })?;
+            let short_code = ShortCode::derive(&id, &identity.grant_key.public());
+            Ok(AcceptedGrant { id, short_code })
+        };
+        patient.store.run(work).await
+    }
+}
+
+/// One above the highest number that this vault has used at `relay`.
+fn first_free(tx: &ReadTransaction<'_>, relay: &RelayOrigin) -> Result<u32> {
+    let rows = GrantRow::all(tx)?;
+    let used = rows.iter().filter(|(_, row)| row.relay == *relay).map(|(_, row)| row.deposit_number);
+    used.max().map_or(Ok(0), |highest| highest.checked_add(1).ok_or(ClientError::NoFreeKey))
+}
+
+async fn deposit_key(patient: &Patient, relay: RelayOrigin, number: u32) -> Result<DepositKey> {
+    patient.store.read(move |tx| Ok(Account::load(tx)?.secret.deposit_key(&relay, number))).await
+}
+
+impl std::fmt::Debug for PendingGrant<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("PendingGrant")
+    }
+}

@@ -1,0 +1,68 @@
+//! What can go wrong for a patient's app. No text holds a value, name, key or id: it is safe to log and to show.
+
+use sealcare_protocol::{Error as ProtocolError, SealError};
+use sealcare_records::RecordError;
+use sealcare_transport::TransportError;
+use sealcare_vault::VaultError;
+
+/// This crate's result.
+pub type Result<T, E = ClientError> = std::result::Result<T, E>;
+
+/// Why something was not done.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClientError {
+    /// The vault refused or failed.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    /// The relay or the organization's domain could not be reached, or refused.
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+    /// Something received does not hold.
+    #[error(transparent)]
+    Protocol(#[from] ProtocolError),
+    /// Nothing could be sealed.
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    /// A file was refused; nothing of the whole import is kept.
+    #[error("file {} was not imported: {error}", .file + 1)]
+    Import {
+        /// Which of the files, from 0.
+        file: usize,
+        /// Why.
+        error: RecordError,
+    },
+    /// A source of records failed; nothing of this reading is kept.
+    #[error("the source of records failed")]
+    Source,
+    /// This vault has an account already.
+    #[error("this vault holds an account already")]
+    AccountExists,
+    /// This vault has no account yet.
+    #[error("this vault holds no account yet")]
+    NoAccount,
+    /// No grant of that id.
+    #[error("there is no such grant")]
+    UnknownGrant,
+    /// The grant was revoked.
+    #[error("the grant is revoked")]
+    Revoked,
+    /// The same invitation was accepted before.
+    #[error("this invitation was accepted before")]
+    AlreadyAccepted,
+    /// The relay named another organization than the invitation.
+    #[error("the relay answered for another organization")]
+    WrongOrganization,
+    /// No deposit key is free: the relay knows every one that was tried.
+    #[error("no unused key was found for a new grant")]
+    NoFreeKey,
+    /// Something kept in the vault is not in form; a newer release may have written it.
+    #[error("what the vault holds about {0} is not in form")]
+    Kept(&'static str),
+    /// The relay and this installation do not agree on what was sent, several times in a row.
+    #[error("the relay does not take this grant's sessions; try again later")]
+    Unsettled,
+    /// The work was stopped before its end.
+    #[error("the work was stopped")]
+    Stopped,
+}

@@ -1,0 +1,178 @@
+//! A grant as this installation keeps it: to whom, what, how far its outbox has come. Not here: its bodies, session
+//! and keys, which lie under the grant's wrapping key (`outbox`).
+
+use std::collections::BTreeSet;
+
+use sealcare_protocol::{
+    AccountSecret, Domain, GrantId, GrantIdentity, OrganizationId, RelayOrigin, Scope, SenderId, SessionId,
+    Timestamp, TypeName,
+};
+use sealcare_vault::{KeyRange, ReadTransaction, WriteTransaction};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    error::{ClientError, Result},
+    kept,
+    store::{GRANTS, load, save},
+};
+
+/// Grants that are listed.
+const GRANTS_MAX: usize = 10_000;
+
+/// Everything about a grant but its secrets.
+#[derive(Clone, Deserialize, Serialize)]
+pub(crate) struct GrantRow {
+    #[serde(with = "kept::text")]
+    pub(crate) relay: RelayOrigin,
+    #[serde(with = "kept::text")]
+    pub(crate) domain: Domain,
+    #[serde(with = "kept::hex")]
+    pub(crate) organization: OrganizationId,
+    pub(crate) deposit_number: u32,
+    pub(crate) phase: Phase,
+    #[serde(with = "kept::millis")]
+    pub(crate) created: Timestamp,
+    #[serde(with = "kept::types")]
+    pub(crate) types: BTreeSet<TypeName>,
+    #[serde(with = "kept::maybe_millis")]
+    pub(crate) from: Option<Timestamp>,
+    /// Of the newest statement.
+    pub(crate) revision: u64,
+    /// When the kept bundle was verified.
+    #[serde(with = "kept::millis")]
+    pub(crate) bundle_verified: Timestamp,
+    pub(crate) bundle_need: BundleNeed,
+    pub(crate) outbox: Outbox,
+    pub(crate) session: Option<SessionRow>,
+    pub(crate) heard: Option<Heard>,
+}
+
+/// Where a grant is in its life.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Phase {
+    Active,
+    /// Stopped here; the organization has not confirmed.
+    Revoking,
+    /// Confirmed at this time (milliseconds since 1970), by the organization's clock.
+    Revoked(u64),
+}
+
+/// Whether the kept bundle will do.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum BundleNeed {
+    Usual,
+    Fresh,
+}
+
+/// How far the grant's sender has come.
+#[derive(Clone, Deserialize, Serialize)]
+pub(crate) struct Outbox {
+    #[serde(with = "kept::hex")]
+    pub(crate) sender: SenderId,
+    /// Record changes up to this version are in bodies.
+    pub(crate) scanned: u64,
+    /// The number of the next body.
+    pub(crate) next: u64,
+    /// Bodies below were confirmed under seal.
+    pub(crate) confirmed_below: u64,
+    /// Bodies below were sealed at least once.
+    pub(crate) sealed_below: u64,
+    pub(crate) records_pending: u64,
+    pub(crate) records_confirmed: u64,
+    /// Records above what a body holds.
+    pub(crate) records_too_large: u64,
+    #[serde(with = "kept::maybe_millis")]
+    pub(crate) last_deposit: Option<Timestamp>,
+}
+
+/// The current session, without its chain.
+#[derive(Clone, Copy, Deserialize, Serialize)]
+pub(crate) struct SessionRow {
+    #[serde(with = "kept::hex")]
+    pub(crate) id: SessionId,
+    pub(crate) base: u64,
+    #[serde(with = "kept::millis")]
+    pub(crate) started: Timestamp,
+    /// Inits in a row that no reply came to.
+    pub(crate) unanswered: u32,
+    /// Since when the relay has let go of what was not confirmed.
+    #[serde(with = "kept::maybe_millis")]
+    pub(crate) gone_since: Option<Timestamp>,
+    /// Resends in a row.
+    pub(crate) resends: u32,
+    pub(crate) succession: SessionNeed,
+}
+
+/// Whether the session must be succeeded before its time.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum SessionNeed {
+    None,
+    Successor,
+}
+
+/// The newest sealed reply.
+#[derive(Clone, Deserialize, Serialize)]
+pub(crate) struct Heard {
+    #[serde(with = "kept::millis")]
+    pub(crate) at: Timestamp,
+    pub(crate) stored_revision: u64,
+    pub(crate) is_held: bool,
+    /// Number and reason.
+    pub(crate) refusals: Vec<(u64, String)>,
+    pub(crate) views_ms: Vec<u64>,
+}
+
+impl Outbox {
+    /// A sender that has sent nothing.
+    pub(crate) fn new() -> Self {
+        Self {
+            sender: SenderId::random(&mut rand::rng()),
+            scanned: 0,
+            next: 0,
+            confirmed_below: 0,
+            sealed_below: 0,
+            records_pending: 0,
+            records_confirmed: 0,
+            records_too_large: 0,
+            last_deposit: None,
+        }
+    }
+}
+
+impl GrantRow {
+    pub(crate) fn scope(&self) -> Scope {
+        Scope { types: self.types.clone(), from: self.from }
+    }
+
+    /// The grant's names and keys.
+    pub(crate) fn identity(&self, account: &AccountSecret) -> GrantIdentity {
+        let deposit = account.deposit_key(&self.relay, self.deposit_number);
+        GrantIdentity::derive(account, &self.organization, &deposit)
+    }
+
+    pub(crate) fn load(tx: &ReadTransaction<'_>, id: &GrantId) -> Result<Self> {
+        load(tx, GRANTS, id.as_bytes())?.ok_or(ClientError::UnknownGrant)
+    }
+
+    /// As [`Self::load`], unless the grant was stopped meanwhile.
+    pub(crate) fn load_active(tx: &ReadTransaction<'_>, id: &GrantId) -> Result<Self> {
+        let row = Self::load(tx, id)?;
+        if row.phase == Phase::Active { Ok(row) } else { Err(ClientError::Revoked) }
+    }
+
+    pub(crate) fn save(&self, tx: &mut WriteTransaction<'_>, id: &GrantId) -> Result<()> {
+        save(tx, GRANTS, id.as_bytes(), self)
+    }
+
+    pub(crate) fn all(tx: &ReadTransaction<'_>) -> Result<Vec<(GrantId, Self)>> {
+        let rows = tx.scan(GRANTS, &KeyRange::all(), GRANTS_MAX)?;
+        let parse = |(key, bytes): &sealcare_vault::Row| {
+            let row = serde_json::from_slice(bytes).map_err(|_| ClientError::Kept(GRANTS.name()))?;
+            Ok((GrantId::from_slice(key)?, row))
+        };
+        rows.iter().map(parse).collect()
+    }
+}

@@ -1,0 +1,166 @@
+//! The organization's sealed replies: what they confirm is deleted, what they ask for is noted.
+
+use bytes::Bytes;
+use sealcare_protocol::{EnvelopeHeader, GrantId, RefusalReason, Reply, ReplyKey, SessionId, Timestamp};
+use sealcare_vault::{KeyRange, ReadTransaction, WriteTransaction};
+use zeroize::Zeroizing;
+
+use super::{bodies, numbered, renew_sender};
+use crate::{
+    error::{ClientError, Result},
+    grant::{GrantRow, Heard, SessionNeed},
+    store::{BODIES, LINK_CODES, REPLY_KEYS},
+};
+
+/// Sessions whose replies are asked for; the relay keeps no more.
+const SESSIONS_MAX: usize = 64;
+/// Confirmed bodies that are deleted at a time.
+const PAGE_BODIES: usize = 1_024;
+const KEPT: ClientError = ClientError::Kept("reply keys");
+
+/// A session's reply key, and the counter of the last reply that was read with it.
+struct KeyRow {
+    /// `grant ‖ start ‖ session`: in the order of their start.
+    key: Vec<u8>,
+    counter: u64,
+    reply_key: ReplyKey,
+}
+
+/// Keeps the key to replies of a session that starts now.
+pub(crate) fn keep_key(
+    tx: &mut WriteTransaction<'_>,
+    id: &GrantId,
+    key: &ReplyKey,
+    now: Timestamp,
+) -> Result<()> {
+    let place = [&numbered(id, now.as_millis())[..], key.session().as_bytes()].concat();
+    put(tx, id, &KeyRow { key: place, counter: 0, reply_key: ReplyKey::from_kept(&key.to_kept())? })
+}
+
+/// The newest sessions that replies may come for.
+pub(crate) fn sessions(tx: &ReadTransaction<'_>, id: &GrantId) -> Result<Vec<SessionId>> {
+    Ok(keys(tx, id)?.iter().map(|row| *row.reply_key.session()).collect())
+}
+
+/// Reads the replies that open and are newer than what was read; others are the relay's noise.
+pub(crate) fn read(
+    tx: &mut WriteTransaction<'_>,
+    id: &GrantId,
+    envelopes: &[Bytes],
+    now: Timestamp,
+) -> Result<()> {
+    let mut row = GrantRow::load_active(tx, id)?;
+    for key in keys(tx, id)?.into_iter().rev() {
+        let opened = envelopes
+            .iter()
+            .filter(|envelope| is_of(envelope, key.reply_key.session()))
+            .filter_map(|envelope| key.reply_key.open(envelope).ok())
+            .filter(|(_, counter)| *counter > key.counter)
+            .max_by_key(|(_, counter)| *counter);
+        let Some((reply, counter)) = opened else { continue };
+        // Keys of sessions before this one have served.
+        let before = std::ops::Bound::Excluded(&key.key[..]);
+        tx.delete_range(REPLY_KEYS, &KeyRange::new(std::ops::Bound::Included(id.as_bytes()), before))?;
+        put(tx, id, &KeyRow { counter, ..key })?;
+        apply(tx, id, &mut row, &reply, now)?;
+        break;
+    }
+    Ok(())
+}
+
+fn is_of(envelope: &[u8], session: &SessionId) -> bool {
+    EnvelopeHeader::parse(envelope).is_some_and(|header| header.session() == session)
+}
+
+fn apply(
+    tx: &mut WriteTransaction<'_>,
+    id: &GrantId,
+    row: &mut GrantRow,
+    reply: &Reply,
+    now: Timestamp,
+) -> Result<()> {
+    if reply.sender != row.outbox.sender {
+        return Ok(());
+    }
+    tx.delete(LINK_CODES, id.as_bytes())?;
+    row.heard = Some(heard(reply, now));
+    if let Some(session) = &mut row.session {
+        session.unanswered = 0;
+    }
+    if reply.resync || reply.next_sequence > row.outbox.sealed_below {
+        return renew_sender(tx, id, row);
+    }
+    confirm(tx, id, row, reply.next_sequence)?;
+    if reply.stored_revision > row.revision {
+        // Another installation said something later; what this one says must be later still.
+        row.revision = reply.stored_revision;
+        if let Some(session) = &mut row.session {
+            session.succession = SessionNeed::Successor;
+        }
+    }
+    row.save(tx, id)
+}
+
+/// Deletes the bodies below `next`.
+fn confirm(tx: &mut WriteTransaction<'_>, id: &GrantId, row: &mut GrantRow, next: u64) -> Result<()> {
+    if next <= row.outbox.confirmed_below {
+        return Ok(());
+    }
+    let end = numbered(id, next);
+    let range = || {
+        let (from, to) = (numbered(id, 0), std::ops::Bound::Excluded(&end[..]));
+        KeyRange::new(std::ops::Bound::Included(&from), to)
+    };
+    let mut records = 0;
+    loop {
+        let page = tx.scan(BODIES, &range(), PAGE_BODIES)?;
+        for (key, kept) in &page {
+            records += bodies::record_count(kept)?;
+            tx.delete(BODIES, key)?;
+        }
+        if page.is_empty() {
+            break;
+        }
+    }
+    row.outbox.records_pending = row.outbox.records_pending.saturating_sub(records);
+    row.outbox.records_confirmed = row.outbox.records_confirmed.saturating_add(records);
+    row.outbox.confirmed_below = next;
+    if let Some(session) = &mut row.session {
+        (session.gone_since, session.resends) = (None, 0);
+    }
+    Ok(())
+}
+
+fn heard(reply: &Reply, now: Timestamp) -> Heard {
+    let name = |reason| match reason {
+        RefusalReason::Malformed => "malformed",
+        RefusalReason::OutOfScope => "out-of-scope",
+        RefusalReason::Paused => "paused",
+        RefusalReason::Unknown => "unknown",
+    };
+    let refusals = reply.refusals.iter().map(|r| (r.sequence, name(r.reason).to_owned())).collect();
+    Heard {
+        at: now,
+        stored_revision: reply.stored_revision,
+        is_held: reply.held,
+        refusals,
+        views_ms: reply.views.iter().map(|view| view.as_millis()).collect(),
+    }
+}
+
+/// In the order of their start, the newest [`SESSIONS_MAX`].
+fn keys(tx: &ReadTransaction<'_>, id: &GrantId) -> Result<Vec<KeyRow>> {
+    let mut rows = tx.scan_descending(REPLY_KEYS, &KeyRange::prefix(id.as_bytes()), SESSIONS_MAX)?;
+    rows.reverse();
+    rows.into_iter()
+        .map(|(key, value)| {
+            let (counter, kept) = value.split_first_chunk::<8>().ok_or(KEPT)?;
+            Ok(KeyRow { key, counter: u64::from_be_bytes(*counter), reply_key: ReplyKey::from_kept(kept)? })
+        })
+        .collect()
+}
+
+fn put(tx: &mut WriteTransaction<'_>, id: &GrantId, row: &KeyRow) -> Result<()> {
+    let value = Zeroizing::new([&row.counter.to_be_bytes()[..], &row.reply_key.to_kept()].concat());
+    Ok(tx.put_wrapped(id.as_bytes(), REPLY_KEYS, &row.key, &value)?)
+}

@@ -1,0 +1,194 @@
+//! The patient: an open vault with an account in it, and everything that can be done with it.
+
+use std::{
+    collections::BTreeMap,
+    io::{Read, Seek},
+    sync::Arc,
+    time::Duration,
+};
+
+use sealcare_protocol::{Clock, DepositKey, Person, RelayOrigin, SystemClock};
+use sealcare_records::{ImportReport, Progress, RecordType};
+use sealcare_transport::{PatientChannel, Trust};
+use sealcare_vault::Vault;
+use tokio::sync::Mutex;
+
+use crate::{
+    account::Account,
+    error::Result,
+    record_store::{self, ChangeCounts, RecordWriter},
+    source::{FileSource, RecordChange, RecordSource},
+    store::{SOURCES, Store},
+};
+
+/// How long a call to a relay is tried.
+const DEADLINE_DEFAULT: Duration = Duration::from_secs(20);
+
+/// A patient's app: records, grants and their outboxes in one vault.
+pub struct Patient {
+    pub(crate) store: Store,
+    pub(crate) trust: Trust,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) deadline: Duration,
+    /// One pass over the outboxes at a time.
+    pub(crate) passes: Mutex<()>,
+    person: Person,
+}
+
+/// What a [`Patient`] is opened with.
+pub struct PatientBuilder {
+    vault: Vault,
+    trust: Trust,
+    clock: Arc<dyn Clock>,
+    deadline: Duration,
+}
+
+/// What an import of files did.
+#[derive(Clone, Debug)]
+pub struct Imported {
+    /// For each file, what was in it and what was left out.
+    pub files: Vec<ImportReport>,
+    /// What changed in the vault.
+    pub changes: ChangeCounts,
+}
+
+impl Patient {
+    /// Begins with a vault; the web's trust and the machine's clock unless told otherwise.
+    pub fn builder(vault: Vault) -> PatientBuilder {
+        PatientBuilder {
+            vault,
+            trust: Trust::web(),
+            clock: Arc::new(SystemClock),
+            deadline: DEADLINE_DEFAULT,
+        }
+    }
+
+    /// Who shares.
+    pub fn person(&self) -> &Person {
+        &self.person
+    }
+
+    /// Imports files (Apple Health exports, FHIR R4 bundles and NDJSON; recognized by content) in one transaction.
+    /// `on_progress` hears the index of the file, about once a mebibyte. What is imported again changes nothing.
+    ///
+    /// # Errors
+    /// [`crate::ClientError::Import`] naming the file; then nothing of any of them is kept.
+    pub async fn import<R: Read + Seek + Send + 'static>(
+        &self,
+        files: Vec<R>,
+        on_progress: impl FnMut(usize, Progress) + Send + 'static,
+    ) -> Result<Imported> {
+        let (source, changes) = self.read(FileSource::new(files, on_progress)).await?;
+        Ok(Imported { files: source.reports, changes })
+    }
+
+    /// Takes what changed at `source` since it was read last, in one transaction with its new anchor. Gives the
+    /// source back.
+    ///
+    /// # Errors
+    /// Those of the source and of the vault; then nothing is kept.
+    pub async fn read<S: RecordSource + 'static>(&self, mut source: S) -> Result<(S, ChangeCounts)> {
+        let store = self.store.clone();
+        self.store
+            .write(move |tx| {
+                let place = store.blind(SOURCES, source.id().as_bytes());
+                let anchor = tx.get(SOURCES, &place)?;
+                let mut writer = RecordWriter::new(tx, &store)?;
+                let mut sink = |change| match change {
+                    RecordChange::Upsert(record) => writer.upsert(&record),
+                    RecordChange::Deleted(id) => writer.delete(&id),
+                };
+                let anchor = source.read_changes(anchor.as_ref().map(|bytes| bytes.as_slice()), &mut sink)?;
+                let changes = writer.finish()?;
+                if let Some(anchor) = anchor {
+                    tx.put(SOURCES, &place, &anchor)?;
+                }
+                Ok((source, changes))
+            })
+            .await
+    }
+
+    /// How many records of each type there are.
+    ///
+    /// # Errors
+    /// Those of the vault.
+    pub async fn record_counts(&self) -> Result<BTreeMap<RecordType, u64>> {
+        self.store.read(record_store::count).await
+    }
+
+    /// A connection of the grant's own, so that a relay cannot tell that two grants are one person's.
+    pub(crate) fn channel(&self, relay: &RelayOrigin, key: DepositKey) -> Result<PatientChannel> {
+        let channel = PatientChannel::new(relay, key, &self.trust, Arc::clone(&self.clock))?;
+        Ok(channel.with_deadline(self.deadline))
+    }
+}
+
+impl PatientBuilder {
+    /// Trusts otherwise: for tests and the demo.
+    #[must_use]
+    pub fn trust(mut self, trust: Trust) -> Self {
+        self.trust = trust;
+        self
+    }
+
+    /// Takes the time from `clock`.
+    #[must_use]
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Tries each call to a relay for `deadline` instead of 20 seconds.
+    #[must_use]
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = deadline;
+        self
+    }
+
+    /// Makes an account for `person`, and opens it.
+    ///
+    /// # Errors
+    /// [`crate::ClientError::AccountExists`], and those of the vault.
+    pub async fn create(self, person: Person) -> Result<Patient> {
+        let store = Store::new(self.vault);
+        let kept = person.clone();
+        store.write(move |tx| Account::create(tx, &kept)).await?;
+        Ok(Patient {
+            store,
+            trust: self.trust,
+            clock: self.clock,
+            deadline: self.deadline,
+            passes: Mutex::new(()),
+            person,
+        })
+    }
+
+    /// Opens the account in the vault.
+    ///
+    /// # Errors
+    /// [`crate::ClientError::NoAccount`], and those of the vault.
+    pub async fn open(self) -> Result<Patient> {
+        let store = Store::new(self.vault);
+        let account = store.read(Account::load).await?;
+        Ok(Patient {
+            store,
+            trust: self.trust,
+            clock: self.clock,
+            deadline: self.deadline,
+            passes: Mutex::new(()),
+            person: account.person,
+        })
+    }
+}
+
+impl std::fmt::Debug for Patient {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Patient")
+    }
+}
+
+impl std::fmt::Debug for PatientBuilder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("PatientBuilder")
+    }
+}

@@ -1,0 +1,171 @@
+//! The patient's records as last seen, and the order in which they changed: each record has the version of its
+//! newest change, and a grant has come as far as a version. Not here: what a grant's scope covers (`outbox`).
+
+use std::collections::BTreeMap;
+
+use sealcare_records::{Record, RecordId, RecordType};
+use sealcare_vault::{KeyRange, ReadTransaction, WriteTransaction};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    error::{ClientError, Result},
+    store::{ACCOUNT, CHANGES, RECORDS, Store, load_number},
+};
+
+const VERSION: &[u8] = b"version";
+const KEPT: ClientError = ClientError::Kept("a record");
+
+/// What is known of a record without parsing it. Followed by its FHIR JSON.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub(crate) struct RecordRow {
+    pub(crate) id: String,
+    pub(crate) type_name: String,
+    pub(crate) version: u64,
+    /// The first instant it holds, milliseconds since 1970; before 1970 is 0, unknown is none.
+    pub(crate) start_ms: Option<u64>,
+    pub(crate) state: RecordState,
+}
+
+/// Whether the source still has it.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum RecordState {
+    Present,
+    Deleted,
+}
+
+/// Writes changes within one transaction of the vault.
+pub(crate) struct RecordWriter<'a, 'v> {
+    tx: &'a mut WriteTransaction<'v>,
+    store: &'a Store,
+    version: u64,
+    counts: ChangeCounts,
+}
+
+/// What a reading of a source changed.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct ChangeCounts {
+    /// Records that were new.
+    pub added: u64,
+    /// Records with other content than before.
+    pub updated: u64,
+    /// Records that the source has no more.
+    pub deleted: u64,
+    /// Records that were the same as before.
+    pub unchanged: u64,
+}
+
+impl<'a, 'v> RecordWriter<'a, 'v> {
+    pub(crate) fn new(tx: &'a mut WriteTransaction<'v>, store: &'a Store) -> Result<Self> {
+        let version = load_number(tx, ACCOUNT, VERSION)?.unwrap_or(0);
+        Ok(Self { tx, store, version, counts: ChangeCounts::default() })
+    }
+
+    pub(crate) fn upsert(&mut self, record: &Record) -> Result<()> {
+        let json = record.fhir_json();
+        let row = RecordRow {
+            id: record.id().as_str().to_owned(),
+            type_name: record.record_type().name().to_owned(),
+            version: 0,
+            start_ms: record
+                .effective()
+                .start()
+                .map(|start| u64::try_from(start.as_millisecond()).unwrap_or(0)),
+            state: RecordState::Present,
+        };
+        self.change(row, &json)
+    }
+
+    /// A record that was never here is nobody's loss.
+    pub(crate) fn delete(&mut self, id: &RecordId) -> Result<()> {
+        let key = self.store.blind(RECORDS, id.as_str().as_bytes());
+        let Some(before) = self.tx.get(RECORDS, &key)? else { return Ok(()) };
+        let (row, _) = decode(&before)?;
+        self.change(RecordRow { state: RecordState::Deleted, ..row }, &[])
+    }
+
+    fn change(&mut self, row: RecordRow, json: &[u8]) -> Result<()> {
+        let key = self.store.blind(RECORDS, row.id.as_bytes());
+        let before = self.tx.get(RECORDS, &key)?;
+        let before = before.as_deref().map(|bytes| decode(bytes)).transpose()?;
+        if let Some((was, was_json)) = &before {
+            if was.state == row.state && *was_json == json {
+                self.counts.unchanged += 1;
+                return Ok(());
+            }
+            self.tx.delete(CHANGES, &was.version.to_be_bytes())?;
+        }
+        match (&before, row.state) {
+            (_, RecordState::Deleted) => self.counts.deleted += 1,
+            (Some((was, _)), _) if was.state == RecordState::Present => self.counts.updated += 1,
+            _ => self.counts.added += 1,
+        }
+        self.version += 1;
+        let row = RecordRow { version: self.version, ..row };
+        self.tx.put(RECORDS, &key, &encode(&row, json)?)?;
+        self.tx.put(CHANGES, &self.version.to_be_bytes(), &key)?;
+        Ok(())
+    }
+
+    /// Must be called, within the same transaction.
+    pub(crate) fn finish(self) -> Result<ChangeCounts> {
+        self.tx.put(ACCOUNT, VERSION, &self.version.to_be_bytes())?;
+        Ok(self.counts)
+    }
+}
+
+/// The newest changes of records above `version`, in order, at most `limit`.
+pub(crate) fn changes_after(
+    tx: &ReadTransaction<'_>,
+    version: u64,
+    limit: usize,
+) -> Result<Vec<(u64, Vec<u8>)>> {
+    let rows = tx.scan(CHANGES, &KeyRange::all().after(&version.to_be_bytes()), limit)?;
+    let parse = |(key, value): (Vec<u8>, zeroize::Zeroizing<Vec<u8>>)| {
+        let version = key.as_slice().try_into().map_err(|_| KEPT)?;
+        Ok((u64::from_be_bytes(version), value.to_vec()))
+    };
+    rows.into_iter().map(parse).collect()
+}
+
+/// A record and its FHIR JSON (empty once deleted).
+pub(crate) fn load_record(tx: &ReadTransaction<'_>, key: &[u8]) -> Result<(RecordRow, Vec<u8>)> {
+    let bytes = tx.get(RECORDS, key)?.ok_or(KEPT)?;
+    let (row, json) = decode(&bytes)?;
+    Ok((row, json.to_vec()))
+}
+
+/// Records that are present, by type.
+pub(crate) fn count(tx: &ReadTransaction<'_>) -> Result<BTreeMap<RecordType, u64>> {
+    let mut counts = BTreeMap::new();
+    let mut range = KeyRange::all();
+    loop {
+        let page = tx.scan(RECORDS, &range, PAGE_RECORDS)?;
+        for (_, bytes) in &page {
+            let (row, _) = decode(bytes)?;
+            if row.state == RecordState::Present {
+                *counts.entry(row.type_name.parse().map_err(|_| KEPT)?).or_default() += 1;
+            }
+        }
+        match page.last() {
+            Some((key, _)) => range = KeyRange::all().after(key),
+            None => return Ok(counts),
+        }
+    }
+}
+
+const PAGE_RECORDS: usize = 1_000;
+
+/// `length u32 ‖ row ‖ FHIR JSON`.
+fn encode(row: &RecordRow, json: &[u8]) -> Result<Vec<u8>> {
+    let head = serde_json::to_vec(row).map_err(|_| KEPT)?;
+    let len = u32::try_from(head.len()).map_err(|_| KEPT)?;
+    Ok([&len.to_be_bytes()[..], &head, json].concat())
+}
+
+fn decode(bytes: &[u8]) -> Result<(RecordRow, &[u8])> {
+    let (len, rest) = bytes.split_first_chunk::<4>().ok_or(KEPT)?;
+    let len = usize::try_from(u32::from_be_bytes(*len)).map_err(|_| KEPT)?;
+    let (head, json) = rest.split_at_checked(len).ok_or(KEPT)?;
+    Ok((serde_json::from_slice(head).map_err(|_| KEPT)?, json))
+}

@@ -1,0 +1,116 @@
+//! What a patient sees of the grants: from the vault alone, nothing is asked of a relay.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sealcare_protocol::{Domain, GrantId, OrganizationId, RelayOrigin, ShortCode, Timestamp};
+
+use crate::{
+    account::Account,
+    error::Result,
+    grant::{GrantRow, Phase},
+    patient::Patient,
+};
+
+/// A grant, as far as this installation knows.
+#[derive(Clone, Debug)]
+pub struct GrantStatus {
+    /// Which.
+    pub grant: GrantId,
+    /// To whom.
+    pub domain: Domain,
+    /// To whom, for ever.
+    pub organization: OrganizationId,
+    /// Through whom.
+    pub relay: RelayOrigin,
+    /// Since when.
+    pub created: Timestamp,
+    /// Where it is in its life.
+    pub state: GrantState,
+    /// Names of the shared types.
+    pub types: BTreeSet<String>,
+    /// Records that begin before are not shared.
+    pub from: Option<Timestamp>,
+    /// To compare with staff, where the invitation came on paper.
+    pub short_code: ShortCode,
+    /// Record changes on their way: packed, not confirmed under seal.
+    pub records_pending: u64,
+    /// Record changes that the organization confirmed under seal.
+    pub records_confirmed: u64,
+    /// Records that are larger than a body and stay here.
+    pub records_too_large: u64,
+    /// Bodies that the organization refused, by reason, of the latest 64.
+    pub refusals: BTreeMap<String, u64>,
+    /// Whether staff must still match the grant to a person.
+    pub is_held: bool,
+    /// When clinicians looked, the latest 100.
+    pub views: Vec<Timestamp>,
+    /// When the organization's newest word was read here.
+    pub heard: Option<Timestamp>,
+    /// When something was deposited last.
+    pub last_deposit: Option<Timestamp>,
+}
+
+/// Where a grant is in its life.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum GrantState {
+    /// It shares; the organization has not answered yet.
+    Unanswered,
+    /// It shares.
+    Active,
+    /// Stopped; the organization has not confirmed.
+    RevocationPending,
+    /// Stopped; the organization confirmed at this time, by its clock.
+    Revoked {
+        /// When.
+        at: Timestamp,
+    },
+}
+
+impl Patient {
+    /// Every grant that ever was, in the order of their ids.
+    ///
+    /// # Errors
+    /// Those of the vault.
+    pub async fn status(&self) -> Result<Vec<GrantStatus>> {
+        let load = |tx: &sealcare_vault::ReadTransaction<'_>| {
+            let account = Account::load(tx)?;
+            Ok(GrantRow::all(tx)?.into_iter().map(|(id, row)| status(&account, id, row)).collect())
+        };
+        self.store.read(load).await
+    }
+}
+
+fn status(account: &Account, id: GrantId, row: GrantRow) -> GrantStatus {
+    let state = match (row.phase, &row.heard) {
+        (Phase::Active, None) => GrantState::Unanswered,
+        (Phase::Active, Some(_)) => GrantState::Active,
+        (Phase::Revoking, _) => GrantState::RevocationPending,
+        (Phase::Revoked(at), _) => GrantState::Revoked { at: Timestamp::from_millis(at) },
+    };
+    let mut refusals = BTreeMap::new();
+    for (_, reason) in row.heard.iter().flat_map(|heard| &heard.refusals) {
+        *refusals.entry(reason.clone()).or_default() += 1;
+    }
+    let identity = row.identity(&account.secret);
+    let views = row.heard.iter().flat_map(|heard| &heard.views_ms);
+    GrantStatus {
+        grant: id,
+        short_code: ShortCode::derive(&id, &identity.grant_key.public()),
+        state,
+        types: row.types.iter().map(|name| name.as_str().to_owned()).collect(),
+        from: row.from,
+        records_pending: row.outbox.records_pending,
+        records_confirmed: row.outbox.records_confirmed,
+        records_too_large: row.outbox.records_too_large,
+        refusals,
+        is_held: row.heard.as_ref().is_some_and(|heard| heard.is_held),
+        views: views.map(|millis| Timestamp::from_millis(*millis)).collect(),
+        heard: row.heard.as_ref().map(|heard| heard.at),
+        last_deposit: row.outbox.last_deposit,
+        domain: row.domain,
+        organization: row.organization,
+        relay: row.relay,
+        created: row.created,
+    }
+}
