@@ -19,9 +19,10 @@ pub(crate) async fn sweep(
 ) {
     while store.check().is_ok() {
         if let Err(error) = sweep_once(store.as_ref(), clock.as_ref(), &closing).await {
-            match error {
-                StoreError::Corrupt(kind) => tracing::error!(kind, "stored row is damaged; sweep stopped"),
-                _ => tracing::warn!("sweep stopped"),
+            if let StoreError::Corrupt(kind) = error {
+                tracing::error!(kind, "stored row is damaged; sweep stopped");
+            } else {
+                tracing::warn!("sweep stopped");
             }
         }
         tokio::select! {

@@ -23,6 +23,10 @@ use tokio::{
 use tokio_stream::wrappers::UnixListenerStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{service::Routes, transport::Server};
+use tonic_health::{
+    pb::health_server::{Health, HealthServer},
+    server::HealthReporter,
+};
 
 use crate::{
     api::{Services, admin::Admin, delivery::Delivery, directory::Directory, mailbox::Mailbox},
@@ -51,10 +55,10 @@ const FRAME_BYTES_MAX: u32 = 64 * 1024;
 const REQUEST_BYTES_MAX: usize = 512 * 1024;
 const STREAM_WINDOW_BYTES: u32 = 1 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 2 << 20;
-const KEEPALIVE_EVERY: Duration = Duration::from_secs(60);
+const KEEPALIVE_EVERY: Duration = Duration::from_mins(1);
 const KEEPALIVE_WITHIN: Duration = Duration::from_secs(20);
-const CONNECTION_AGE_MAX: Duration = Duration::from_secs(6 * 60 * 60);
-const CONNECTION_AGE_GRACE: Duration = Duration::from_secs(60);
+const CONNECTION_AGE_MAX: Duration = Duration::from_hours(6);
+const CONNECTION_AGE_GRACE: Duration = Duration::from_mins(1);
 /// A unary call; a subscription only until it begins.
 const CALL_WITHIN: Duration = Duration::from_secs(30);
 /// How often the store's health is looked at.
@@ -156,7 +160,13 @@ impl Relay {
         let serve = operator.serve_with_incoming_shutdown(UnixListenerStream::new(admin), stop);
         tasks.spawn(async move { drop(serve.await) });
         tasks.spawn(retention::sweep(store, clock, config.sweep_every, closing.clone()));
-        let router = server().add_routes(routes(services).await?);
+        let (reporter, health) = tonic_health::server::health_reporter();
+        let router = server().add_routes(routes(services, &reporter, health).await?);
+        let stopping = closing.clone();
+        tasks.spawn(async move {
+            stopping.cancelled().await;
+            not_serving(&reporter).await;
+        });
         let incoming = connections(listener, tls, config.connections_max);
         let stop = closing.clone().cancelled_owned();
         tasks.spawn(async move {
@@ -166,6 +176,13 @@ impl Relay {
         });
         Ok(())
     }
+}
+
+/// Tells health checks that this relay is ending, whether asked to or because its store failed.
+async fn not_serving(reporter: &HealthReporter) {
+    reporter.set_not_serving::<MailboxServiceServer<Mailbox>>().await;
+    reporter.set_not_serving::<DeliveryServiceServer<Delivery>>().await;
+    reporter.set_not_serving::<DirectoryServiceServer<Directory>>().await;
 }
 
 /// Returns once the store has failed.
@@ -194,8 +211,12 @@ fn server() -> Server {
         .max_connection_age_grace(CONNECTION_AGE_GRACE)
 }
 
-async fn routes(services: Services) -> Result<Routes> {
-    let (reporter, health) = tonic_health::server::health_reporter();
+/// The services of the relay's port.
+async fn routes(
+    services: Services,
+    reporter: &HealthReporter,
+    health: HealthServer<impl Health>,
+) -> Result<Routes> {
     reporter.set_serving::<MailboxServiceServer<Mailbox>>().await;
     reporter.set_serving::<DeliveryServiceServer<Delivery>>().await;
     reporter.set_serving::<DirectoryServiceServer<Directory>>().await;

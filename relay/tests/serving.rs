@@ -1,4 +1,5 @@
 //! The relay over TLS sockets: what patients, organizations and the operator see of it.
+#![allow(clippy::unwrap_used, reason = "these are tests")]
 
 mod actors;
 

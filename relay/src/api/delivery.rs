@@ -130,9 +130,9 @@ impl DeliveryService for Delivery {
         if !(1..=PAGE_ITEMS_MAX).contains(&items_max) {
             return Err(malformed());
         }
-        let after = match after.is_empty() {
-            true => None,
-            false => Some(GrantId::from_slice(&after).map_err(|_| malformed())?),
+        let after = match &after[..] {
+            [] => None,
+            after => Some(GrantId::from_slice(after).map_err(|_| malformed())?),
         };
         let items_max = usize::try_from(items_max).unwrap_or(usize::MAX);
         let (found, progress) =

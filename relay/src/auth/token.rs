@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 
 /// How long a token is good for.
-pub(super) const LIFETIME: Duration = Duration::from_secs(10 * 60);
+pub(super) const LIFETIME: Duration = Duration::from_mins(10);
 
 #[derive(Deserialize, Serialize)]
 struct Claims {

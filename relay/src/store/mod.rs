@@ -8,6 +8,7 @@
 
 pub mod batch;
 #[cfg(any(test, feature = "test-util"))]
+#[allow(clippy::unwrap_used, reason = "these are tests, also where another crate runs them")]
 pub mod conformance;
 pub mod error;
 pub mod ordered;
@@ -37,10 +38,10 @@ pub const ENVELOPE_RETENTION: std::time::Duration = days(13);
 /// How long a session is remembered after its last use, and replies after a revocation.
 pub const SESSION_RETENTION: std::time::Duration = days(30);
 /// How long after its `encrypt_until` an epoch key still takes inits.
-pub const EPOCH_GRACE: std::time::Duration = std::time::Duration::from_secs(60 * 60);
+pub const EPOCH_GRACE: std::time::Duration = std::time::Duration::from_hours(1);
 
 const fn days(days: u64) -> std::time::Duration {
-    std::time::Duration::from_secs(days * 24 * 60 * 60)
+    std::time::Duration::from_hours(days * 24)
 }
 
 /// Mailboxes: grants, their envelopes, replies and revocations.

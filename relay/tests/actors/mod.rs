@@ -1,5 +1,6 @@
 //! Who acts in the tests over real sockets: a relay, an organization, a patient.
 #![allow(dead_code, reason = "each test program uses some of it")]
+#![allow(clippy::unwrap_used, reason = "these are tests")]
 
 use std::{net::SocketAddr, path::Path, time::Duration};
 
@@ -76,6 +77,11 @@ impl Running {
         let (stop, stopped) = oneshot::channel();
         let serving = tokio::spawn(relay.serve(async { drop(stopped.await) }));
         Self { folder, address, certificate, stop: Some(stop), serving: Some(serving) }
+    }
+
+    /// A relay that runs in another process.
+    pub(crate) fn elsewhere(folder: tempfile::TempDir, address: SocketAddr, certificate: String) -> Self {
+        Self { folder, address, certificate, stop: None, serving: None }
     }
 
     pub(crate) async fn stop(&mut self) -> sealcare_relay::Result<()> {
@@ -260,6 +266,11 @@ impl Patient {
     pub(crate) async fn new(relay: &Running) -> Self {
         let key = DepositKey::random(&mut rand::rng());
         Self { key, client: MailboxServiceClient::new(relay.channel().await) }
+    }
+
+    /// The same patient on a new connection.
+    pub(crate) async fn reconnected(self, relay: &Running) -> Self {
+        Self { client: MailboxServiceClient::new(relay.channel().await), ..self }
     }
 
     /// A patient whose grant is open.

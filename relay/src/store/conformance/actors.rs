@@ -21,7 +21,7 @@ pub(crate) const KEY: u8 = 7;
 /// As much as anyone may ask for.
 pub(crate) const ALL: PageLimit = PageLimit { items_max: 1_000, bytes_max: 64 << 20 };
 
-pub(crate) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+pub(crate) const DAY: Duration = Duration::from_hours(24);
 
 /// An organization at a store.
 #[derive(Clone, Copy)]

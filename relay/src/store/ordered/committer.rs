@@ -144,8 +144,12 @@ fn commit(engine: &dyn OrderedKeys, batch: Vec<Operation>, failed: &FailedLatch)
     if let Err(EngineError::Failed | EngineError::Damaged) = written {
         failed.fail();
     } else {
-        effects.into_iter().for_each(|effect| effect());
+        for effect in effects {
+            effect();
+        }
     }
     let committed = written.map_err(|_| StoreError::Unavailable);
-    answers.into_iter().for_each(|answer| answer(committed));
+    for answer in answers {
+        answer(committed);
+    }
 }

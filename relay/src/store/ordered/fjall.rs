@@ -133,18 +133,14 @@ impl OrderedKeys for FjallKeys {
     }
 }
 
-/// Damage stays damage; everything else means that the engine cannot go on.
+/// A failure to read, write or sync means that the engine cannot go on; everything else is damage.
 fn engine_error(error: &fjall::Error) -> EngineError {
     use fjall::Error as E;
     let named = match error {
-        E::JournalRecovery(_)
-        | E::InvalidTrailer
-        | E::InvalidTag(_)
-        | E::Unrecoverable
-        | E::Decompress(_) => EngineError::Damaged,
-        E::Storage(fjall::LsmError::Io(_)) => EngineError::Failed,
-        E::Storage(_) => EngineError::Damaged,
-        _ => EngineError::Failed,
+        E::Io(_) | E::Storage(fjall::LsmError::Io(_)) | E::Poisoned | E::KeyspaceDeleted | E::Locked => {
+            EngineError::Failed
+        }
+        _ => EngineError::Damaged,
     };
     tracing::error!(kind = %named, "storage engine");
     named

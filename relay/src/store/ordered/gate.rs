@@ -49,9 +49,9 @@ impl Gate {
     pub(super) fn forget(&self, grants: &[GrantId]) {
         let mut hidden = self.hidden.write().unwrap_or_else(PoisonError::into_inner);
         let hidden = Arc::make_mut(&mut hidden);
-        grants.iter().for_each(|grant| {
+        for grant in grants {
             hidden.remove(grant);
-        });
+        }
     }
 
     /// Moves the mark: pages that were read before are not current any more.

@@ -69,20 +69,19 @@ fn refusal(
     organization: &OrganizationRow,
     now: Timestamp,
 ) -> Option<Deposited> {
-    match (known, &batch.init_key) {
+    match (known, batch.init_key) {
         (Some(row), _) if batch.first == row.batch_first && row.batch_hash == batch.hash[..] => {
             Some(Deposited::Already)
         }
         (Some(row), _) if batch.first < row.next => Some(Deposited::Conflict),
         (Some(row), _) if batch.first > row.next => Some(Deposited::OutOfOrder),
-        (Some(_), _) => None,
         (None, None) => Some(Deposited::UnknownSession),
         (None, Some(key)) if !takes_inits(organization, key, now) => Some(Deposited::EpochClosed),
-        (None, Some(_)) => None,
+        (Some(_), _) | (None, Some(_)) => None,
     }
 }
 
-fn takes_inits(organization: &OrganizationRow, key: &KeyId, now: Timestamp) -> bool {
+fn takes_inits(organization: &OrganizationRow, key: KeyId, now: Timestamp) -> bool {
     let mut epochs = organization.epochs.iter();
     epochs
         .find(|epoch| epoch.key_id == key.as_bytes()[..])
@@ -214,7 +213,7 @@ fn read_lane(
         match page_item(&key, &stored, hidden) {
             Ok((_, Some(item), _)) if bytes > 0 && bytes + item_bytes(&item) > limit.bytes_max => {
                 page.more = Progress::More;
-                return ControlFlow::Break(());
+                ControlFlow::Break(())
             }
             Ok((sequence, item, length)) => {
                 page.after = sequence;
@@ -263,7 +262,7 @@ fn page_item(key: &[u8], stored: &Bytes, hidden: &std::collections::HashSet<Gran
 pub(super) fn acknowledge(
     t: &mut Transaction<'_>,
     organization: &OrganizationId,
-    range: SequenceRange,
+    range: &SequenceRange,
 ) -> Result<Option<SequenceRange>> {
     let (first, last) = range.sequences.clone().into_inner();
     if first > last {
@@ -304,7 +303,9 @@ pub(super) fn remove(t: &mut Transaction<'_>, items: Vec<(Bytes, LaneRow)>) -> R
     for ((grant, session), places) in gone {
         // A session that was closed or forgotten has no mark to move.
         if let Some(mut row) = t.session(&grant, &session)? {
-            places.into_iter().for_each(|place| row.mark_gone(place));
+            for place in places {
+                row.mark_gone(place);
+            }
             t.put(Space::Rows, layout::session(&grant, &session), row.encode_to_vec());
         }
     }

@@ -165,7 +165,7 @@ impl Mailboxes for OrderedStore {
         for range in ranges {
             let mut rest = Some(range);
             while let Some(range) = rest {
-                rest = self.write(move |t| lanes::acknowledge(t, &organization, range)).await?;
+                rest = self.write(move |t| lanes::acknowledge(t, &organization, &range)).await?;
             }
         }
         Ok(())
@@ -253,7 +253,7 @@ impl Registry for OrderedStore {
     }
 
     async fn organizations(&self) -> Result<Vec<OrganizationRecord>> {
-        self.read(|rows| organizations::list(rows)).await
+        self.read(organizations::list).await
     }
 
     async fn decide(&self, domain: Domain, state: OrganizationState) -> Result<()> {

@@ -21,7 +21,7 @@ use crate::store::{
 };
 
 /// How long a domain is kept for an organization that was never approved.
-const PENDING_FOR: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+const PENDING_FOR: Duration = Duration::from_hours(7 * 24);
 
 pub(super) fn register(
     t: &mut Transaction<'_>,
@@ -74,7 +74,7 @@ fn is_newer(row: &OrganizationRow, pin: &BundlePin) -> Result<bool> {
 }
 
 fn renew(t: &mut Transaction<'_>, row: &mut OrganizationRow, registrant: &Registrant, now: Timestamp) {
-    row.domain = registrant.domain.as_str().to_owned();
+    registrant.domain.as_str().clone_into(&mut row.domain);
     if let Some(jwk) = &registrant.oauth_jwk {
         row.oauth_jwk.clone_from(jwk);
     }

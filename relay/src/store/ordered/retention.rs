@@ -60,22 +60,19 @@ impl OrderedStore {
         };
         let next = match place {
             Some((organization, lane)) => {
-                let found = self.expired(organization, lane, after, now).await?;
-                match found {
-                    Some(_) => self.write(move |t| expire(t, &organization, lane, after, now)).await?,
-                    None => None,
+                if self.is_expired(organization, lane, after, now).await? {
+                    self.write(move |t| expire(t, &organization, lane, after, now)).await?
+                } else {
+                    None
                 }
             }
             None => None,
         };
         let mut sweep = self.sweep.lock().unwrap_or_else(PoisonError::into_inner);
-        match next {
-            Some(next) => sweep.after = next,
-            None => {
-                sweep.left.pop();
-                sweep.after = 0;
-            }
+        if next.is_none() {
+            sweep.left.pop();
         }
+        sweep.after = next.unwrap_or(0);
         if sweep.left.is_empty() {
             sweep.is_running = Running::No;
             return Ok(Progress::Done);
@@ -99,19 +96,19 @@ impl OrderedStore {
 
     /// Whether the lane has something to look at after `after` that is past its time: a cheap look before a
     /// write, for most lanes have not.
-    async fn expired(
+    async fn is_expired(
         &self,
         organization: OrganizationId,
         lane: u8,
         after: u64,
         now: Timestamp,
-    ) -> Result<Option<()>> {
+    ) -> Result<bool> {
         self.read(move |rows| {
             let from = layout::lane_item(&organization, lane, after.saturating_add(1));
             let to = layout::after(&layout::lane_item(&organization, lane, u64::MAX));
             let first = rows.scan(Space::Lanes, &from, &to, 1)?.pop();
             let row = first.map(|(_, value)| LaneRow::decode(value)).transpose()?;
-            Ok(row.filter(|row| is_past(row.stored, ENVELOPE_RETENTION, now)).map(|_| ()))
+            Ok(row.is_some_and(|row| is_past(row.stored, ENVELOPE_RETENTION, now)))
         })
         .await
     }

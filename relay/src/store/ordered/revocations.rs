@@ -193,7 +193,9 @@ impl OrderedStore {
         }
         let gate = self.gate.clone();
         self.write(move |t| {
-            deleted.iter().for_each(|grant| t.delete(Space::Rows, layout::deletion(grant)));
+            for grant in &deleted {
+                t.delete(Space::Rows, layout::deletion(grant));
+            }
             t.after_commit(move || gate.forget(&deleted));
             Ok(())
         })

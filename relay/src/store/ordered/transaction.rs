@@ -12,6 +12,12 @@ use super::{
 use crate::store::{Result, StoreError};
 
 type Place = (Space, Bytes);
+/// What the batch held for a place before a change.
+enum Before {
+    Nothing,
+    Change(Option<Bytes>),
+}
+
 type AfterCommit = Box<dyn FnOnce() + Send>;
 
 /// The changes of one batch, with reads that see them. Operations run one after another; one that fails
@@ -19,7 +25,7 @@ type AfterCommit = Box<dyn FnOnce() + Send>;
 pub(super) struct Transaction<'a> {
     engine: &'a dyn OrderedKeys,
     changes: BTreeMap<Place, Option<Bytes>>,
-    undo: Vec<(Place, Option<Option<Bytes>>)>,
+    undo: Vec<(Place, Before)>,
     after_commit: Vec<AfterCommit>,
     engine_error: Option<EngineError>,
 }
@@ -44,8 +50,8 @@ impl<'a> Transaction<'a> {
             self.after_commit.truncate(effects);
             for (place, before) in self.undo.drain(..).rev() {
                 match before {
-                    Some(value) => self.changes.insert(place, value),
-                    None => self.changes.remove(&place),
+                    Before::Change(value) => self.changes.insert(place, value),
+                    Before::Nothing => self.changes.remove(&place),
                 };
             }
         }
@@ -114,7 +120,7 @@ impl<'a> Transaction<'a> {
     fn change(&mut self, space: Space, key: Vec<u8>, value: Option<Bytes>) {
         let place = (space, Bytes::from(key));
         let before = self.changes.insert(place.clone(), value);
-        self.undo.push((place, before));
+        self.undo.push((place, before.map_or(Before::Nothing, Before::Change)));
     }
 
     fn failed(&mut self, error: EngineError, key: &[u8]) -> StoreError {

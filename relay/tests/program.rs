@@ -1,0 +1,125 @@
+//! The program itself: its exit status, and what it keeps when it is killed.
+#![allow(clippy::unwrap_used, reason = "these are tests")]
+
+mod actors;
+
+use std::{
+    io::{BufRead as _, BufReader, Read as _},
+    path::Path,
+    process::{Child, Command, Stdio},
+};
+
+use actors::{Organization, Patient, Running, config, data, origin};
+use sealcare_proto::v1::DepositOutcome;
+use sealcare_relay::operator::{self, OrganizationCommand, Output};
+
+/// Deposits that were acknowledged before the relay is killed.
+const DEPOSITS: u64 = 300;
+const KILLS: u8 = 3;
+
+fn relay(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sealcare-relay"));
+    command.args(arguments).env_clear().stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+fn outcome(arguments: &[&str]) -> (Option<i32>, String) {
+    let output = relay(arguments).output().unwrap();
+    (output.status.code(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
+}
+
+/// Starts the program on a free port and waits until it says that it serves.
+fn serve(folder: &Path, port: u16) -> Child {
+    let data = folder.join("data");
+    let listen = format!("127.0.0.1:{port}");
+    let (chain, key) = (folder.join("chain.pem"), folder.join("key.pem"));
+    let mut child = relay(&["serve", "--listen", &listen, "--origin", origin().as_str()])
+        .arg("--data")
+        .arg(data)
+        .arg("--tls-cert")
+        .arg(chain)
+        .arg("--tls-key")
+        .arg(key)
+        .spawn()
+        .unwrap();
+    let mut log = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("serving") {
+        line.clear();
+        assert_ne!(log.read_line(&mut line).unwrap(), 0, "the relay ended");
+    }
+    child.stderr = Some(log.into_inner());
+    child
+}
+
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_acknowledged_survives_kills() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_, certificate) = config(folder.path());
+    let port = free_port();
+    let mut child = serve(folder.path(), port);
+    let reach = |folder| Running::elsewhere(folder, ([127, 0, 0, 1], port).into(), certificate.clone());
+    let mut running = reach(folder);
+    let clinic = Organization::open(&running, "clinic.example").await;
+    let mut ana = Patient::of(&running, &clinic).await;
+    assert_eq!(ana.deposit(vec![clinic.init(1)]).await.unwrap(), [DepositOutcome::Stored]);
+    for kill in 0..KILLS {
+        let first = u64::from(kill) * DEPOSITS;
+        for counter in first..first + DEPOSITS {
+            assert_eq!(ana.deposit(vec![data(1, counter)]).await.unwrap(), [DepositOutcome::Stored]);
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        child = serve(running.folder.path(), port);
+        running = reach(running.folder);
+        ana = ana.reconnected(&running).await;
+        let last = first + DEPOSITS - 1;
+        assert_eq!(ana.deposit(vec![data(1, last)]).await.unwrap(), [DepositOutcome::Already]);
+        assert_eq!(ana.status().await.unwrap().sessions[0].next_counter, last + 1);
+    }
+    assert_eq!(ana.revoke(&clinic).await.unwrap(), None);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    child = serve(running.folder.path(), port);
+    running = reach(running.folder);
+    ana = ana.reconnected(&running).await;
+    assert!(ana.status().await.unwrap().revoked);
+    assert!(ana.deposit(vec![data(1, DEPOSITS * u64::from(KILLS))]).await.is_err());
+    let data = running.folder.path().join("data");
+    let listed = operator::run(&data, OrganizationCommand::List, Output::Text).await.unwrap();
+    assert!(listed.contains("approved"));
+    child.kill().unwrap();
+    let mut log = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+    child.wait().unwrap();
+    for secret in [clinic.id().to_hex(), ana.grant(&clinic).to_hex(), "clinic.example".into()] {
+        assert!(!log.contains(&secret), "the log names an organization or a grant");
+    }
+}
+
+#[test]
+fn bad_usage_and_configuration_end_with_64() {
+    let (status, text) = outcome(&["serve"]);
+    assert_eq!(status, Some(64), "{text}");
+    assert!(text.contains("`data` is not set"), "{text}");
+    assert_eq!(outcome(&["dance"]).0, Some(64));
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("relay.toml");
+    std::fs::write(&file, "colour = 1").unwrap();
+    let (status, text) = outcome(&["serve", "--config", file.to_str().unwrap()]);
+    assert_eq!(status, Some(64));
+    assert!(text.contains("colour"), "{text}");
+    assert_eq!(outcome(&["--help"]).0, Some(0));
+}
+
+#[test]
+fn without_a_relay_the_operator_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let (status, text) = outcome(&["organization", "list", "--data", folder.path().to_str().unwrap()]);
+    assert_eq!(status, Some(1));
+    assert!(text.contains("is it running?"), "{text}");
+}
