@@ -224,6 +224,78 @@ async fn knocking_too_often_is_refused() {
     assert_eq!(reason(&clinic.register(&relay).await.unwrap_err()), Reason::RateLimited);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_of_a_grant_is_handed_over_once_its_stop_was_answered() {
+    let relay = Running::start().await;
+    let clinic = Organization::open(&relay, DOMAIN).await;
+    let (mut delivery, token) = clinic.delivery(&relay).await;
+    for round in 0..10 {
+        let mut ana = Patient::of(&relay, &clinic).await;
+        ana.deposit(vec![clinic.init(round), data(round, 0)]).await.unwrap();
+        ana.revoke(&clinic).await.unwrap();
+        let mut found = Subscriber::begin(&relay, &clinic, 10_000).await.until_caught_up().await;
+        for lane in 0..16 {
+            let request = wire::FetchRequest { lane, cursor: None, items_max: 1_000 };
+            let batch = delivery.fetch(bearing(&token, request)).await.unwrap().into_inner().batch.unwrap();
+            found.extend(batch.items.into_iter().map(|item| (lane, item)));
+        }
+        let is_sealed = |item: &wire::Item| matches!(item.content, Some(wire::item::Content::Envelope(_)));
+        assert!(!found.iter().any(|(_, item)| is_sealed(item)));
+        assert_eq!(found.len(), 2 * (usize::from(round) + 1));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subscriber_that_does_not_read_costs_others_nothing() {
+    let relay = Running::start().await;
+    let clinic = Organization::open(&relay, DOMAIN).await;
+    let mut ana = Patient::of(&relay, &clinic).await;
+    ana.deposit(vec![clinic.init(1)]).await.unwrap();
+    let _sleeper = Subscriber::begin(&relay, &clinic, 10_000).await;
+    // More than all windows and buffers of the sleeper's connection hold.
+    for first in (0..8_000).step_by(100) {
+        ana.deposit((first..first + 100).map(|n| data(1, n)).collect()).await.unwrap();
+    }
+    let mut reader = Subscriber::begin(&relay, &clinic, 10_000).await;
+    assert_eq!(reader.until_caught_up().await.len(), 8_001);
+    assert_eq!(ana.deposit(vec![data(1, 8_000)]).await.unwrap(), [DepositOutcome::Stored]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cursor_goes_on_where_it_was_and_another_stores_starts_anew() {
+    let relay = Running::start().await;
+    let clinic = Organization::open(&relay, DOMAIN).await;
+    let mut ana = Patient::of(&relay, &clinic).await;
+    ana.deposit(vec![clinic.init(1), data(1, 0)]).await.unwrap();
+    let batch = Subscriber::begin(&relay, &clinic, 1).await.next_batch().await;
+    let mut cursor = batch.cursor.unwrap();
+    let (mut delivery, token) = clinic.delivery(&relay).await;
+    let mut fetch = async |cursor: &wire::Cursor| {
+        let request = wire::FetchRequest { lane: batch.lane, cursor: Some(cursor.clone()), items_max: 10 };
+        delivery.fetch(bearing(&token, request)).await.unwrap().into_inner().batch.unwrap().items.len()
+    };
+    assert_eq!(fetch(&cursor).await, 1);
+    cursor.incarnation = Bytes::from_static(&[9; 16]);
+    assert_eq!(fetch(&cursor).await, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn health_reflection_and_metrics_answer() {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let relay = Running::start_with(|config| config.ops_listen = Some(([127, 0, 0, 1], port).into())).await;
+    let clinic = Organization::open(&relay, DOMAIN).await;
+    let mut ana = Patient::of(&relay, &clinic).await;
+    ana.deposit(vec![clinic.init(1)]).await.unwrap();
+    let mut health = tonic_health::pb::health_client::HealthClient::new(relay.channel().await);
+    let service = "sealcare.v1.MailboxService".to_owned();
+    let answer = health.check(tonic_health::pb::HealthCheckRequest { service }).await.unwrap().into_inner();
+    assert_eq!(answer.status(), tonic_health::pb::health_check_response::ServingStatus::Serving);
+    let page = reqwest::get(format!("http://127.0.0.1:{port}/metrics")).await.unwrap().text().await.unwrap();
+    assert!(page.contains("relay_deposited_envelopes_total"), "{page}");
+    let grant = ana.grant(&clinic).to_hex();
+    assert!(!page.contains(DOMAIN) && !page.contains(&grant) && !page.contains(&clinic.id().to_hex()));
+}
+
 fn envelope((_, item): &(u32, wire::Item)) -> Bytes {
     match &item.content {
         Some(wire::item::Content::Envelope(envelope)) => envelope.clone(),
