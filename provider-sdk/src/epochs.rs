@@ -96,7 +96,8 @@ pub(crate) fn rotate_keys(vault: &Vault, now: Timestamp, rng: &mut impl CryptoRn
             destroy(vault, key)?;
         }
     }
-    let periods: Vec<_> = epochs.iter().map(|(_, row)| row.period()).collect();
+    let live = epochs.iter().filter(|(_, row)| !row.is_destroyed);
+    let periods: Vec<_> = live.map(|(_, row)| row.period()).collect();
     for period in missing_epochs(&periods, now) {
         draw(vault, period, rng)?;
     }
@@ -111,6 +112,17 @@ fn destroy(vault: &Vault, key: &KeyId) -> Result<()> {
         row.is_destroyed = true;
         kept::put(tx, EPOCHS, key.as_bytes(), &row)
     })
+}
+
+/// After a restore: keys are never in a backup, so what has none counts as destroyed.
+pub(crate) fn mark_lost(tx: &mut WriteTransaction<'_>) -> Result<()> {
+    for (key, mut row) in all(tx)? {
+        if tx.get(EPOCH_SEEDS, key.as_bytes())?.is_none() {
+            row.is_destroyed = true;
+            kept::put(tx, EPOCHS, key.as_bytes(), &row)?;
+        }
+    }
+    Ok(())
 }
 
 fn draw(vault: &Vault, period: EpochPeriod, rng: &mut impl CryptoRng) -> Result<()> {

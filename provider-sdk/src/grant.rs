@@ -189,9 +189,9 @@ impl Organization {
         self.vault.read(|tx| {
             let range = after.map_or(KeyRange::all(), |grant| KeyRange::all().after(grant.as_bytes()));
             let rows = tx.scan(STATEMENTS, &range, usize::MAX)?;
-            let grants = rows.iter().map(|(key, row)| {
-                grant_of(tx, &GrantId::from_slice(key)?, &StatementRow::decode(row)?, now)
-            });
+            let grants = rows
+                .iter()
+                .map(|(key, row)| grant_of(tx, &GrantId::from_slice(key)?, &StatementRow::decode(row)?, now));
             grants.collect()
         })
     }

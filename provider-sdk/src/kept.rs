@@ -60,7 +60,9 @@ pub(crate) mod hex {
         to.serialize_str(&HEXLOWER.encode(bytes.as_ref()))
     }
 
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>, T: TryFrom<Vec<u8>>>(from: D) -> Result<T, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>, T: TryFrom<Vec<u8>>>(
+        from: D,
+    ) -> Result<T, D::Error> {
         let text = String::deserialize(from)?;
         let bytes = HEXLOWER.decode(text.as_bytes()).map_err(|_| D::Error::custom("hexadecimal"))?;
         T::try_from(bytes).map_err(|_| D::Error::custom("length"))

@@ -54,3 +54,10 @@ pub use organization::Organization;
 pub use root::Roots;
 pub use spaces::{APPLICATION_SPACES_FROM, grant_wrapping_key};
 pub use subscriber::{LinkState, Subscriber};
+
+// What the calls above take and give, so that a program on this crate needs no other path to them.
+pub use sealcare_protocol::{
+    Clock, Domain, GrantId, Invitation, KeyBundle, OrganizationId, Person, RelayOrigin, Scope, SenderId,
+    ShortCode, SystemClock, Timestamp, TypeName,
+};
+pub use sealcare_transport::{DirectoryChannel, Item, OrganizationState, TransportError, Trust, danger};

@@ -227,12 +227,7 @@ impl Organization {
     }
 }
 
-fn profile(
-    roots: &Roots,
-    relay: &RelayOrigin,
-    gateway_key: &GatewayKey,
-    now: Timestamp,
-) -> Result<Profile> {
+fn profile(roots: &Roots, relay: &RelayOrigin, gateway_key: &GatewayKey, now: Timestamp) -> Result<Profile> {
     let delegation = DelegationDraft {
         organization: roots.organization(),
         number: 1,
@@ -259,7 +254,8 @@ fn mark_restored(vault: &Vault) -> Result<()> {
     vault.write(|tx| {
         let mut profile = Profile::load(tx)?;
         profile.needs_tombstones = true;
-        profile.store(tx)
+        profile.store(tx)?;
+        crate::epochs::mark_lost(tx)
     })
 }
 

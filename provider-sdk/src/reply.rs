@@ -1,9 +1,7 @@
 //! What each sender of a grant is told: numbers, refusals, and the sealed reply that carries them.
 
 use rand_core::CryptoRng;
-use sealcare_protocol::{
-    GrantId, Refusal, RefusalReason, Reply, ReplyKey, SenderId, SessionId, Timestamp,
-};
+use sealcare_protocol::{GrantId, Refusal, RefusalReason, Reply, ReplyKey, SenderId, SessionId, Timestamp};
 use sealcare_vault::{KeyRange, ReadTransaction, WriteTransaction};
 use serde::{Deserialize, Serialize};
 
@@ -97,11 +95,7 @@ impl SenderRow {
         self.refusals.drain(..surplus);
     }
 
-    pub(crate) fn load(
-        tx: &ReadTransaction<'_>,
-        grant: &GrantId,
-        sender: &SenderId,
-    ) -> Result<Option<Self>> {
+    pub(crate) fn load(tx: &ReadTransaction<'_>, grant: &GrantId, sender: &SenderId) -> Result<Option<Self>> {
         kept::get(tx, SENDERS, &sender_key(grant, sender))
     }
 

@@ -154,7 +154,8 @@ impl Subscriber {
     ) -> Result<ControlFlow<(), Halted>> {
         let batch = Arc::new(batch);
         let settlements = loop {
-            let (organization, now, items) = (Arc::clone(&self.organization), self.clock.now(), Arc::clone(&batch));
+            let (organization, now, items) =
+                (Arc::clone(&self.organization), self.clock.now(), Arc::clone(&batch));
             let received = blocking(move || {
                 let outcome = organization.receive(&items.items, &mut halted, now);
                 Ok((outcome, halted))
@@ -195,7 +196,8 @@ impl Subscriber {
     async fn answer(&self) -> Result<()> {
         loop {
             let (organization, now) = (Arc::clone(&self.organization), self.clock.now());
-            let replies = blocking(move || organization.seal_replies(REPLIES_MAX, now, &mut rand::rng())).await?;
+            let replies =
+                blocking(move || organization.seal_replies(REPLIES_MAX, now, &mut rand::rng())).await?;
             let is_last = replies.len() < REPLIES_MAX;
             let sending = stream::iter(replies.into_iter().map(Ok));
             sending.try_for_each_concurrent(CALLS_MAX, |reply| self.put_reply(reply)).await?;

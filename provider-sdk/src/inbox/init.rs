@@ -36,11 +36,16 @@ pub(crate) fn settle(
     }
 }
 
-fn commit(tx: &mut WriteTransaction<'_>, header: InitHeader, init: &AcceptedInit, now: Timestamp) -> Result<()> {
+fn commit(
+    tx: &mut WriteTransaction<'_>,
+    header: InitHeader,
+    init: &AcceptedInit,
+    now: Timestamp,
+) -> Result<()> {
     remember_session(tx, header)?;
     if let Some(code) = &init.link_code {
-        let invitation: InvitationRow = kept::get(tx, INVITATIONS, code.as_bytes())?
-            .ok_or(ProviderError::Damaged("invitation"))?;
+        let invitation: InvitationRow =
+            kept::get(tx, INVITATIONS, code.as_bytes())?.ok_or(ProviderError::Damaged("invitation"))?;
         tx.delete(INVITATIONS, code.as_bytes())?;
         bind(tx, init, invitation)?;
     }

@@ -32,9 +32,9 @@ impl Organization {
         loop {
             let page = self.page(&stuck)?;
             let Some(last) = page.last().cloned() else { break };
-            let together = self.vault.write(|tx| {
-                page.iter().map(|key| take(tx, key, &mut apply)).sum::<Result<usize>>()
-            });
+            let together = self
+                .vault
+                .write(|tx| page.iter().map(|key| take(tx, key, &mut apply)).sum::<Result<usize>>());
             done += match together {
                 Ok(count) => count,
                 Err(error) if error.needs_reopening() => return Err(error),
@@ -84,7 +84,8 @@ impl Organization {
             let range = stuck.after.as_ref().map_or(KeyRange::all(), |key| KeyRange::all().after(key));
             let rows = tx.scan(QUEUE, &range, PAGE_EVENTS_MAX)?;
             let free = rows.into_iter().filter(|(_, row)| {
-                Entry::decode(row).map_or(true, |entry| !stuck.grants.contains(&GrantId::from_bytes(entry.grant)))
+                Entry::decode(row)
+                    .map_or(true, |entry| !stuck.grants.contains(&GrantId::from_bytes(entry.grant)))
             });
             Ok(free.map(|(key, _)| key).collect())
         })

@@ -1,0 +1,231 @@
+//! What an organization does with what a relay delivers, good and bad, without a network.
+
+mod world;
+
+use sealcare_protocol::{Change, ChangeState, GrantState, SenderId};
+use sealcare_provider::{
+    EventKind, GrantStatus, InvitationChannel, ProviderError, Settlement, grant_wrapping_key,
+};
+use sealcare_vault::Space;
+use world::{Clinic, DAY, Patient, envelope_item, heart_rate, immunization, seal, sharing};
+
+const SEEN: Space = Space::new(300, "seen");
+
+#[test]
+fn records_arrive_once_and_in_order() {
+    let (mut clinic, patient, mut init) = sharing();
+    let first = seal(&mut init.session, vec![heart_rate("a", 72), heart_rate("b", 73)]);
+    let gone = Change { state: ChangeState::Tombstone, ..heart_rate("a", 0) };
+    let second = seal(&mut init.session, vec![gone]);
+    let items = [&init.envelope, &first, &second, &first].map(|e| envelope_item(patient.grant(), e));
+    assert!(clinic.receive_items(items.into()).iter().all(|s| *s == Settlement::Settled));
+    assert_eq!(clinic.told(), ["72 /min", "73 /min", "gone a"]);
+    assert!(clinic.told().is_empty());
+    clinic.receive(patient.grant(), &second);
+    assert!(clinic.told().is_empty(), "what is delivered again is a silent duplicate");
+}
+
+#[test]
+fn what_is_not_acknowledged_comes_again_and_counts_once() {
+    let (mut clinic, patient, mut init) = sharing();
+    let data = seal(&mut init.session, vec![heart_rate("a", 72)]);
+    for _ in 0..3 {
+        // Stored, then a crash before the relay heard of it.
+        clinic.receive(patient.grant(), &data);
+        clinic.restart();
+    }
+    assert_eq!(clinic.told(), ["72 /min"]);
+}
+
+#[test]
+fn an_effect_and_its_event_commit_together() {
+    let (mut clinic, patient, mut init) = sharing();
+    for value in [70, 71, 72] {
+        clinic.receive(patient.grant(), &seal(&mut init.session, vec![heart_rate("a", value)]));
+    }
+    let count =
+        |clinic: &Clinic| clinic.org().vault().read(|tx| tx.count(SEEN, &sealcare_vault::KeyRange::all()));
+    let mut calls: u64 = 0;
+    let failed = clinic.org().process(|tx, event| {
+        calls += 1;
+        tx.put(SEEN, &calls.to_be_bytes(), b"")?;
+        let EventKind::Records(delivery) = &event.kind else { return Ok(()) };
+        if delivery.key.sequence == 1 { Err(ProviderError::application("full")) } else { Ok(()) }
+    });
+    assert!(matches!(failed, Err(ProviderError::Application(_))));
+    assert_eq!(count(&clinic).unwrap(), 1, "the failed event's effect is undone, later ones wait");
+    clinic.restart();
+    assert_eq!(clinic.told(), ["71 /min", "72 /min"]);
+}
+
+#[test]
+fn a_stuck_grant_does_not_hold_up_others() {
+    let (mut clinic, patient, mut init) = sharing();
+    let other = Patient::new(&clinic, &clinic.invite(InvitationChannel::SignIn));
+    let mut other_init = other.start(&clinic, 0);
+    clinic.receive(other.grant(), &other_init.envelope);
+    clinic.receive(patient.grant(), &seal(&mut init.session, vec![heart_rate("a", 1)]));
+    clinic.receive(other.grant(), &seal(&mut other_init.session, vec![heart_rate("a", 2)]));
+    clinic.receive(patient.grant(), &seal(&mut init.session, vec![heart_rate("a", 3)]));
+    let mut told = Vec::new();
+    let outcome = clinic.org().process(|_, event| {
+        if event.grant == *patient.grant() {
+            return Err(ProviderError::application("down"));
+        }
+        told.push(event.kind.name());
+        Ok(())
+    });
+    assert!(outcome.is_err());
+    assert_eq!(told, ["records"]);
+    assert_eq!(clinic.told(), ["1 /min", "3 /min"]);
+}
+
+#[test]
+fn forged_misrouted_and_damaged_envelopes_change_nothing() {
+    let (mut clinic, patient, mut init) = sharing();
+    let data = seal(&mut init.session, vec![heart_rate("a", 72)]);
+    let mut flipped = data.clone();
+    flipped[100] ^= 1;
+    clinic.receive(patient.grant(), &flipped);
+    clinic.receive(patient.grant(), &data[..data.len() - 1]);
+    clinic.receive(patient.grant(), b"");
+    let stranger = Patient::new(&clinic, &clinic.invite(InvitationChannel::SignIn));
+    clinic.receive(stranger.grant(), &data);
+    clinic.receive(stranger.grant(), &init.envelope);
+    let mut forged = stranger.start(&clinic, 0).envelope;
+    forged[40] ^= 1;
+    clinic.receive(stranger.grant(), &forged);
+    for name in ["data-open", "data-unknown-session", "init-open"] {
+        assert_eq!(clinic.refusals(name), 1, "{name}");
+    }
+    assert!(
+        !clinic.org().vault().read(|tx| tx.has_wrapping_key(&grant_wrapping_key(stranger.grant()))).unwrap()
+    );
+    clinic.receive(patient.grant(), &data);
+    assert_eq!(clinic.told().last().map(String::as_str), Some("72 /min"));
+}
+
+#[test]
+fn a_link_code_counts_once_and_for_its_bearer_only() {
+    let mut clinic = Clinic::new();
+    let invitation = clinic.invite(InvitationChannel::SignIn);
+    let (first, second) = (Patient::new(&clinic, &invitation), Patient::new(&clinic, &invitation));
+    let inits = [&first, &second].map(|p| envelope_item(p.grant(), &p.start(&clinic, 0).envelope));
+    clinic.receive_items(inits.into());
+    assert_eq!(clinic.refusals("init-link-code"), 1);
+    assert_eq!(clinic.org().grants(None, clinic.now).unwrap().len(), 1);
+    clinic.now = clinic.now.plus(DAY * 28);
+    let late = Patient::new(&clinic, &invitation);
+    clinic.org().rotate(clinic.now, &mut rand::rng()).unwrap();
+    clinic.receive(late.grant(), &late.start(&clinic, 0).envelope);
+    assert_eq!(clinic.refusals("init-link-code"), 2);
+}
+
+#[test]
+fn a_missing_envelope_is_a_gap_and_the_next_session_mends_it() {
+    let (mut clinic, patient, mut init) = sharing();
+    let lost = seal(&mut init.session, vec![heart_rate("a", 1)]);
+    let next = seal(&mut init.session, vec![heart_rate("b", 2)]);
+    clinic.receive(patient.grant(), &next);
+    clinic.receive(patient.grant(), &lost);
+    assert_eq!(clinic.told(), ["gap", "data-gap", "data-unknown-session"]);
+    let mut again = patient.start(&clinic, 0);
+    clinic.receive(patient.grant(), &again.envelope);
+    for change in [heart_rate("a", 1), heart_rate("b", 2)] {
+        clinic.receive(patient.grant(), &seal(&mut again.session, vec![change]));
+    }
+    assert_eq!(clinic.told(), ["1 /min", "2 /min"]);
+}
+
+#[test]
+fn numbers_that_come_again_in_a_new_session_are_not_delivered_again() {
+    let (mut clinic, patient, mut init) = sharing();
+    clinic.receive(patient.grant(), &seal(&mut init.session, vec![heart_rate("a", 1)]));
+    let mut again = patient.start(&clinic, 0);
+    clinic.receive(patient.grant(), &again.envelope);
+    for change in [heart_rate("a", 1), heart_rate("b", 2)] {
+        clinic.receive(patient.grant(), &seal(&mut again.session, vec![change]));
+    }
+    assert_eq!(clinic.told(), ["1 /min", "2 /min"]);
+    let mut unknown = patient;
+    unknown.sender = SenderId::from_bytes([9; 16]);
+    clinic.receive(unknown.grant(), &unknown.start(&clinic, 7).envelope);
+    assert_eq!(clinic.told(), ["gap"]);
+}
+
+#[test]
+fn one_record_out_of_scope_refuses_its_whole_body_by_what_it_is() {
+    let (mut clinic, patient, mut init) = sharing();
+    let lie = immunization("b", "heart-rate");
+    clinic.receive(patient.grant(), &seal(&mut init.session, vec![heart_rate("a", 1), lie]));
+    let broken = world::upsert("c", "heart-rate", "{".to_owned());
+    clinic.receive(patient.grant(), &seal(&mut init.session, vec![broken]));
+    clinic.receive(patient.grant(), &seal(&mut init.session, vec![heart_rate("d", 4)]));
+    assert_eq!(clinic.told(), ["data-out-of-scope", "data-malformed", "4 /min"]);
+}
+
+#[test]
+fn a_narrowed_scope_and_a_pause_are_told_and_kept_to() {
+    let mut clinic = Clinic::new();
+    let mut patient = Patient::new(&clinic, &clinic.invite(InvitationChannel::SignIn));
+    patient.types = vec!["heart-rate", "immunization"];
+    clinic.receive(patient.grant(), &patient.start(&clinic, 0).envelope);
+    patient.types = vec!["heart-rate"];
+    patient.state = GrantState::Paused;
+    patient.revision += 1;
+    let mut init = patient.start(&clinic, 0);
+    clinic.receive(patient.grant(), &init.envelope);
+    clinic.receive(patient.grant(), &seal(&mut init.session, vec![heart_rate("a", 1)]));
+    assert_eq!(clinic.told(), ["paused", "removed immunization", "data-paused"]);
+    assert_eq!(clinic.org().grant(patient.grant(), clinic.now).unwrap().status, GrantStatus::Paused);
+    patient.state = GrantState::Active;
+    patient.revision += 1;
+    clinic.receive(patient.grant(), &patient.start(&clinic, 1).envelope);
+    assert_eq!(clinic.told(), ["resumed"]);
+}
+
+#[test]
+fn a_grant_from_paper_is_kept_back_until_admitted() {
+    let mut clinic = Clinic::new();
+    let patient = Patient::new(&clinic, &clinic.invite(InvitationChannel::Paper));
+    let mut init = patient.start(&clinic, 0);
+    clinic.receive(patient.grant(), &init.envelope);
+    clinic.receive(patient.grant(), &seal(&mut init.session, vec![heart_rate("a", 1)]));
+    assert_eq!(clinic.told(), ["held"]);
+    clinic.restart();
+    let held = clinic.org().grant(patient.grant(), clinic.now).unwrap();
+    assert_eq!(held.status, GrantStatus::Held);
+    assert_eq!(held.patient.to_string(), "urn:mrn|17");
+    clinic.org().admit(patient.grant(), clinic.now).unwrap();
+    assert!(matches!(clinic.org().admit(patient.grant(), clinic.now), Err(ProviderError::NotHeld)));
+    clinic.receive(patient.grant(), &seal(&mut init.session, vec![heart_rate("b", 2)]));
+    assert_eq!(clinic.told(), ["admitted", "1 /min", "2 /min"]);
+}
+
+#[test]
+fn another_persons_name_holds_and_rejection_destroys() {
+    let mut clinic = Clinic::new();
+    let mut patient = Patient::new(&clinic, &clinic.invite(InvitationChannel::SignIn));
+    patient.name = "Eva Lima";
+    let mut init = patient.start(&clinic, 0);
+    clinic.receive(patient.grant(), &init.envelope);
+    clinic.receive(patient.grant(), &seal(&mut init.session, vec![heart_rate("a", 1)]));
+    clinic.org().reject(patient.grant(), clinic.now).unwrap();
+    assert_eq!(clinic.told(), ["rejected"], "what was overtaken is not told any more");
+    assert!(matches!(clinic.org().grant(patient.grant(), clinic.now), Err(ProviderError::UnknownGrant)));
+    clinic.receive(patient.grant(), &seal(&mut init.session, vec![heart_rate("b", 2)]));
+    assert_eq!(clinic.refusals("data-revoked"), 1);
+}
+
+#[test]
+fn a_lapsed_grant_is_hidden_until_it_is_heard_again() {
+    let (mut clinic, patient, mut init) = sharing();
+    clinic.now = clinic.now.plus(DAY * 30);
+    clinic.org().rotate(clinic.now, &mut rand::rng()).unwrap();
+    let status = |clinic: &Clinic| clinic.org().grant(patient.grant(), clinic.now).unwrap().status;
+    assert_eq!(status(&clinic), GrantStatus::Lapsed);
+    clinic.receive(patient.grant(), &seal(&mut init.session, vec![heart_rate("a", 1)]));
+    assert_eq!(clinic.told(), ["data-lease"]);
+    clinic.receive(patient.grant(), &patient.start(&clinic, 0).envelope);
+    assert_eq!(status(&clinic), GrantStatus::Active);
+}
