@@ -1,0 +1,192 @@
+//! The command line: what can be said, and what `--help` tells. Not here: what the commands do (`commands`).
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use sealcare_records::RecordType;
+
+/// Seconds between two passes of `share --follow`, unless told otherwise.
+const EVERY_SECS: u64 = 60;
+/// Seconds that a command waits for another, unless told otherwise.
+const WAIT_SECS: u64 = 30;
+const WAIT_SECS_MAX: u64 = 3_600;
+/// A day.
+const EVERY_SECS_MAX: u64 = 86_400;
+
+const AFTER_HELP: &str = "\
+First steps:
+  sealcare init --name 'Ana Silva' --birth-date 1990-05-20
+  sealcare import export.zip
+  sealcare accept @invitation.txt
+  sealcare share
+
+Exit status:
+  0   done
+  1   failed, or `doctor` found a problem
+  64  wrong usage or configuration
+  65  the input is damaged or not acceptable (a file, an invitation); nothing was changed
+  66  an input file cannot be read
+  69  the relay or the organization's domain cannot be reached or is unavailable; nothing is lost, try again
+  74  the disk or the account's storage failed
+  75  another sealcare command was at work in this home for too long; try again
+  77  refused: by you, by the relay, or by a check that protects you
+
+Health records, names and keys never appear in errors.";
+
+/// Share your health records with those who care for you, sealed so that only they can read them.
+#[derive(Debug, Parser)]
+#[command(name = "sealcare", version, about, after_help = AFTER_HELP, no_binary_name = true)]
+#[command(subcommand_required = true, arg_required_else_help = true, max_term_width = 100)]
+pub(crate) struct CommandLine {
+    #[command(flatten)]
+    pub(crate) options: Options,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command takes.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Options {
+    /// Folder of the account [default: the platform's folder for application data]
+    #[arg(long, value_name = "DIR", env = "SEALCARE_HOME", global = true, hide_env_values = true)]
+    pub(crate) home: Option<PathBuf>,
+    /// Read the passphrase from the first line of FILE (`-`: standard input) instead of using the keychain
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "SEALCARE_PASSPHRASE_FILE",
+        global = true,
+        hide_env_values = true
+    )]
+    pub(crate) passphrase_file: Option<PathBuf>,
+    /// Print JSON for programs: results on standard output, errors on standard error
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Wait so many seconds for another sealcare command that is at work in this home
+    #[arg(long, value_name = "SECS", global = true, default_value_t = WAIT_SECS, hide_default_value = true)]
+    #[arg(value_parser = clap::value_parser!(u64).range(0..=WAIT_SECS_MAX))]
+    pub(crate) wait: u64,
+    /// Trust the root certificates in FILE (PEM) too: whoever owns them can pose as anybody. For tests.
+    #[arg(long, value_name = "FILE", env = "SEALCARE_DANGER_EXTRA_ROOTS", global = true, hide = true)]
+    pub(crate) danger_extra_roots: Option<PathBuf>,
+    /// Go to HOST at ADDRESS without asking the resolver (`HOST=ADDRESS`). For tests.
+    #[arg(long, value_name = "HOST=ADDRESS", global = true, hide = true)]
+    pub(crate) danger_resolve: Vec<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make an account on this machine
+    Init(Init),
+    /// Read records from Apple Health exports (zip or XML) or FHIR R4 files (JSON or NDJSON)
+    Import(Import),
+    /// Accept an organization's invitation: from then on it may receive what you choose
+    Accept(Accept),
+    /// List the organizations that you share with
+    Grants,
+    /// Seal and deposit what is new, and read what the organizations answered
+    Share(Share),
+    /// Show for each grant what arrived, what waits, what was refused and who looked
+    Status,
+    /// Stop sharing: the relay deletes, the organization destroys its copy and confirms
+    Revoke(Revoke),
+    /// Check the account's storage, the clock, the relays and the organizations' keys
+    Doctor(Doctor),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Init {
+    /// Your full name, as the organization knows it
+    #[arg(long)]
+    pub(crate) name: String,
+    /// Your birth date
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    pub(crate) birth_date: String,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Import {
+    /// Files to read; all of them are taken, or none
+    #[arg(value_name = "FILE", required = true)]
+    pub(crate) files: Vec<PathBuf>,
+    /// Take the files also if they name somebody else than this account's person
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Accept {
+    /// The invitation's text, `@FILE` that holds it, or `-` for standard input (others on this machine can see
+    /// arguments, not files)
+    #[arg(value_name = "INVITATION")]
+    pub(crate) invitation: String,
+    /// Types to share, with commas between [default: all five]
+    #[arg(long, value_name = "TYPES", value_delimiter = ',', value_parser = parse_type)]
+    pub(crate) types: Vec<RecordType>,
+    /// Do not ask: the organization's domain was checked
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Share {
+    /// Go on until stopped (Ctrl-C)
+    #[arg(long)]
+    pub(crate) follow: bool,
+    /// Seconds between two passes, about
+    #[arg(long, value_name = "SECS", default_value_t = EVERY_SECS, requires = "follow")]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=EVERY_SECS_MAX))]
+    pub(crate) every: u64,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Revoke {
+    /// The grant's code as `sealcare grants` shows it, or the organization's domain
+    #[arg(value_name = "GRANT")]
+    pub(crate) grant: String,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Doctor {
+    /// Leave out what needs the network
+    #[arg(long)]
+    pub(crate) offline: bool,
+}
+
+fn parse_type(name: &str) -> Result<RecordType, String> {
+    name.parse().map_err(|_| format!("the types are {}", RecordType::ALL.map(RecordType::name).join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn a_program_name_is_not_expected() {
+        let parsed = CommandLine::try_parse_from(["grants", "--json", "--home", "h"]).unwrap();
+        assert!(parsed.options.json && matches!(parsed.command, Command::Grants));
+    }
+
+    #[test]
+    fn types_are_named_as_everywhere() {
+        let parse = |types| CommandLine::try_parse_from(["accept", "-", "--types", types]);
+        assert!(parse("heart-rate,lab-result").is_ok());
+        assert!(parse("steps").unwrap_err().to_string().contains("exercise-minutes, heart-rate"));
+        assert!(parse("").is_err());
+    }
+
+    #[test]
+    fn a_pace_is_bounded_and_needs_follow() {
+        let parse = |line: &str| CommandLine::try_parse_from(line.split(' '));
+        assert!(parse("share --follow --every 5").is_ok());
+        for bad in ["share --every 5", "share --follow --every 0", "share --follow --every 86401"] {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
+    }
+}

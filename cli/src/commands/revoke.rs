@@ -1,0 +1,76 @@
+//! `revoke`: the stop. Durable on this machine first; if the relay cannot be reached, `share` goes on asking.
+
+use std::fmt;
+
+use sealcare_client::RevocationState;
+use serde::Serialize;
+
+use crate::{args::Revoke, context::Context, error::Result, grant_name, progress::Meter, times::rfc3339};
+
+#[derive(Serialize)]
+struct Stopped {
+    grant: String,
+    code: String,
+    domain: String,
+    /// `pending` or `confirmed`.
+    state: &'static str,
+    confirmed_at: Option<String>,
+}
+
+pub(super) async fn run(context: &Context, args: Revoke) -> Result<()> {
+    let patient = context.open().await?;
+    let grants = patient.status().await?;
+    let grant = grant_name::find(&grants, &args.grant)?;
+    let meter = Meter::of_work("telling the relay", context.output);
+    let state = patient.revoke(grant.grant).await?;
+    drop(meter);
+    let confirmed_at = match state {
+        RevocationState::Pending => None,
+        RevocationState::Confirmed { at } => Some(rfc3339(at)),
+    };
+    let stopped = Stopped {
+        grant: grant.grant.to_hex(),
+        code: grant.short_code.to_string(),
+        domain: grant.domain.to_string(),
+        state: if confirmed_at.is_some() { "confirmed" } else { "pending" },
+        confirmed_at,
+    };
+    context.output.print(&stopped)
+}
+
+impl fmt::Display for Stopped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { domain, code, .. } = self;
+        match &self.confirmed_at {
+            Some(at) => {
+                let day = at.get(..10).unwrap_or(at);
+                writeln!(f, "Stopped. {domain} confirmed on {day} that it destroyed its keys and copy.")
+            }
+            None => {
+                writeln!(
+                    f,
+                    "Stopped. The relay takes and hands out nothing more, and deletes what it holds."
+                )?;
+                writeln!(f, "{domain} has not confirmed yet: run `sealcare revoke {code}` again to see.")
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stop_is_pending_until_it_is_confirmed() {
+        let stopped = |confirmed_at: Option<&str>| Stopped {
+            grant: String::new(),
+            code: "ABCD-EFGH".into(),
+            domain: "clinic.example".into(),
+            state: "",
+            confirmed_at: confirmed_at.map(str::to_owned),
+        };
+        assert!(stopped(None).to_string().contains("has not confirmed yet"));
+        assert!(stopped(Some("2026-01-02T03:04:05Z")).to_string().contains("confirmed on 2026-01-02"));
+    }
+}

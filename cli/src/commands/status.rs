@@ -1,0 +1,200 @@
+//! `status`: for each grant what arrived, what waits, what was refused, who looked. Nothing is asked of a relay.
+
+use std::{collections::BTreeMap, fmt};
+
+use sealcare_client::{Clock as _, GrantState, GrantStatus, RecordType, SystemClock, Timestamp};
+use serde::Serialize;
+
+use super::grants::state_name;
+use crate::{
+    context::Context,
+    error::Result,
+    output::counted,
+    times::{ago, rfc3339},
+};
+
+#[derive(Serialize)]
+struct Status {
+    /// Records on this machine, by type.
+    records: BTreeMap<&'static str, u64>,
+    grants: Vec<Grant>,
+    #[serde(skip)]
+    now: Timestamp,
+}
+
+#[derive(Serialize)]
+struct Grant {
+    grant: String,
+    code: String,
+    domain: String,
+    state: &'static str,
+    /// Whether staff must still compare the code.
+    held: bool,
+    pending: u64,
+    confirmed: u64,
+    too_large: u64,
+    refusals: BTreeMap<String, u64>,
+    views: Vec<String>,
+    heard: Option<String>,
+    last_deposit: Option<String>,
+    revoked_at: Option<String>,
+    #[serde(skip)]
+    times: Times,
+}
+
+/// The same instants, for people.
+#[derive(Clone, Copy)]
+struct Times {
+    heard: Option<Timestamp>,
+    last_deposit: Option<Timestamp>,
+    last_view: Option<Timestamp>,
+}
+
+pub(super) async fn run(context: &Context) -> Result<()> {
+    let patient = context.open().await?;
+    let counts = patient.record_counts().await?;
+    let grants = patient.status().await?;
+    let status = Status {
+        records: RecordType::ALL.map(|kind| (kind.name(), counts.get(&kind).copied().unwrap_or(0))).into(),
+        grants: grants.iter().map(Grant::from).collect(),
+        now: SystemClock.now(),
+    };
+    context.output.print(&status)
+}
+
+impl From<&GrantStatus> for Grant {
+    fn from(status: &GrantStatus) -> Self {
+        Self {
+            grant: status.grant.to_hex(),
+            code: status.short_code.to_string(),
+            domain: status.domain.to_string(),
+            state: state_name(status.state),
+            held: status.is_held,
+            pending: status.records_pending,
+            confirmed: status.records_confirmed,
+            too_large: status.records_too_large,
+            refusals: status.refusals.clone(),
+            views: status.views.iter().copied().map(rfc3339).collect(),
+            heard: status.heard.map(rfc3339),
+            last_deposit: status.last_deposit.map(rfc3339),
+            revoked_at: match status.state {
+                GrantState::Revoked { at } => Some(rfc3339(at)),
+                _ => None,
+            },
+            times: Times {
+                heard: status.heard,
+                last_deposit: status.last_deposit,
+                last_view: status.views.iter().max().copied(),
+            },
+        }
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "On this machine: {}", counted(self.records.values().sum(), "record"))?;
+        for (name, count) in self.records.iter().filter(|(_, count)| **count > 0) {
+            writeln!(f, "  {count:>9}  {name}")?;
+        }
+        if self.grants.is_empty() {
+            writeln!(f, "You share with nobody. Next: `sealcare accept @INVITATION`.")?;
+        }
+        self.grants.iter().try_for_each(|grant| grant.write(f, self.now))
+    }
+}
+
+impl Grant {
+    fn write(&self, f: &mut fmt::Formatter<'_>, now: Timestamp) -> fmt::Result {
+        writeln!(f, "\n{} ({}): {}", self.domain, self.code, self.state_text())?;
+        let told = |at: Option<Timestamp>| at.map_or("never".to_owned(), |at| ago(at, now));
+        if self.revoked_at.is_none() && self.state != "revocation-pending" {
+            writeln!(f, "  {} arrived, {} on the way", self.confirmed, self.pending)?;
+            writeln!(
+                f,
+                "  last deposit {}, last answer {}",
+                told(self.times.last_deposit),
+                told(self.times.heard)
+            )?;
+        }
+        if self.held {
+            writeln!(f, "  held until staff compare the code {} with yours", self.code)?;
+        }
+        if self.too_large > 0 {
+            writeln!(f, "  {} too large to share", counted(self.too_large, "record"))?;
+        }
+        for (reason, count) in &self.refusals {
+            writeln!(f, "  refused by the organization: {} ({reason})", counted(*count, "part"))?;
+        }
+        match self.views.len() {
+            0 => Ok(()),
+            100.. => writeln!(f, "  looked at 100 times or more, last {}", told(self.times.last_view)),
+            count => writeln!(f, "  looked at {count}×, last {}", told(self.times.last_view)),
+        }
+    }
+
+    fn state_text(&self) -> String {
+        match (self.state, &self.revoked_at) {
+            (_, Some(at)) => format!("stopped; the organization confirmed on {}", at.get(..10).unwrap_or(at)),
+            ("revocation-pending", _) => {
+                "stopped; the organization has not confirmed yet (`sealcare share` asks again)".to_owned()
+            }
+            ("unanswered", _) => "shared; the organization has not answered yet".to_owned(),
+            _ => "shared".to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn grant(state: &'static str) -> Grant {
+        let now = Timestamp::from_millis(1_700_000_000_000);
+        Grant {
+            grant: String::new(),
+            code: "ABCD-EFGH".into(),
+            domain: "clinic.example".into(),
+            state,
+            held: true,
+            pending: 3,
+            confirmed: 40,
+            too_large: 1,
+            refusals: [("out-of-scope".to_owned(), 2)].into(),
+            views: vec![rfc3339(now)],
+            heard: None,
+            last_deposit: None,
+            revoked_at: None,
+            times: Times { heard: None, last_deposit: Some(now), last_view: Some(now) },
+        }
+    }
+
+    fn text(grant: Grant) -> String {
+        let now = Timestamp::from_millis(1_700_000_120_000);
+        Status { records: [("heart-rate", 43)].into(), grants: vec![grant], now }.to_string()
+    }
+
+    #[test]
+    fn a_grant_tells_what_arrived_and_who_looked() {
+        let text = text(grant("active"));
+        for part in [
+            "43  heart-rate",
+            "clinic.example (ABCD-EFGH): shared\n",
+            "40 arrived, 3 on the way",
+            "last deposit 2 min ago, last answer never",
+            "held until staff compare the code ABCD-EFGH",
+            "1 record too large",
+            "2 parts (out-of-scope)",
+            "looked at 1×, last 2 min ago",
+        ] {
+            assert!(text.contains(part), "{part} in {text}");
+        }
+    }
+
+    #[test]
+    fn a_stopped_grant_says_whether_it_is_confirmed() {
+        assert!(text(grant("revocation-pending")).contains("has not confirmed yet"));
+        let confirmed = Grant { revoked_at: Some("2026-01-02T03:04:05Z".into()), ..grant("revoked") };
+        let text = text(confirmed);
+        assert!(text.contains("confirmed on 2026-01-02") && !text.contains("arrived"), "{text}");
+    }
+}
