@@ -173,7 +173,7 @@ impl PendingGrant<'_> {
     async fn keep(self, row: GrantRow) -> Result<AcceptedGrant> {
         let Self { patient, invitation, bundle, .. } = self;
         let work = move |vault: &sealcare_vault::Vault| {
-            let account = vault.read(|tx| Account::load(tx))?;
+            let account = vault.read(Account::load)?;
             let identity = row.identity(&account.secret);
             let id = identity.id;
             vault.create_wrapping_key(id.as_bytes())?;

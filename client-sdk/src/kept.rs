@@ -63,6 +63,7 @@ pub(crate) mod millis {
     use sealcare_protocol::Timestamp;
     use serde::Deserialize as _;
 
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
     pub(crate) fn serialize<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_u64(time.as_millis())
     }

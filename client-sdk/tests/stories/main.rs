@@ -1,0 +1,5 @@
+//! Stories of a patient's app against a real relay: one binary, so that the world is built once.
+
+mod sharing;
+mod trust;
+mod world;
