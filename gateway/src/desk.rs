@@ -1,0 +1,237 @@
+//! The desk: what staff's commands do at an open organization, whether they came over the control socket or the
+//! command opened the vault itself. Not here: how answers are printed (`output`).
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use sealcare_protocol::{Clock, GrantId, Person, SystemClock, Timestamp};
+use sealcare_provider::{
+    ChartPatient, Grant, GrantStatus, InvitationChannel, LinkState, Organization, ProviderError,
+};
+use sealcare_transport::{DirectoryChannel, OrganizationState, Trust};
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+use crate::error::{GatewayError, Result};
+use crate::handle::{GrantHandle, GrantName};
+use crate::records::Until;
+use crate::report::{self, HeldGrant, Status};
+use crate::secret_text::SecretText;
+use crate::view;
+
+/// What can be asked.
+#[derive(Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Request {
+    /// Ask the relay's operator to list the organization.
+    Register,
+    /// Make an invitation for one patient of the chart.
+    Invite { patient: String, name: String, birth_date: String },
+    /// The grants that staff must look at.
+    Held,
+    /// Let a held grant through.
+    Admit { grant: GrantName },
+    /// End a held grant.
+    Reject { grant: GrantName },
+    /// How the gateway stands.
+    Status,
+    /// The record view; answered line by line.
+    Records { until: Until },
+}
+
+/// What is answered.
+#[derive(Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Answer {
+    /// How the organization stands at its relay: `pending`, `approved`, `suspended` or `unknown`.
+    Registered { state: String },
+    /// The invitation, as text.
+    Invited { invitation: SecretText },
+    /// The grants that staff must look at, by their ids.
+    Held { grants: Vec<HeldGrant> },
+    /// It was let through.
+    Admitted { grant: String },
+    /// It was ended.
+    Rejected { grant: String },
+    /// How the gateway stands.
+    Status(Box<Status>),
+    /// Every line was sent.
+    Listed,
+}
+
+/// What only a running gateway knows.
+pub(crate) struct Running {
+    /// Where the subscription stands.
+    pub(crate) link: watch::Receiver<LinkState>,
+    /// The record view's head.
+    pub(crate) head: watch::Receiver<u64>,
+    /// Refusals that were counted before it started.
+    pub(crate) refused_before: BTreeMap<String, u64>,
+}
+
+/// An open organization, and how to reach its relay.
+#[derive(Clone)]
+pub(crate) struct Desk {
+    organization: Arc<Organization>,
+    trust: Trust,
+    clock: Arc<dyn Clock>,
+    running: Option<Arc<Running>>,
+}
+
+impl Desk {
+    pub(crate) fn new(organization: Arc<Organization>, trust: Trust) -> Self {
+        Self { organization, trust, clock: Arc::new(SystemClock), running: None }
+    }
+
+    pub(crate) fn with_running(mut self, running: Running) -> Self {
+        self.running = Some(Arc::new(running));
+        self
+    }
+
+    pub(crate) fn organization(&self) -> &Organization {
+        &self.organization
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Whether records come in while this desk is open.
+    pub(crate) fn is_running(&self) -> bool {
+        self.running.is_some()
+    }
+
+    pub(crate) fn running(&self) -> Option<&Running> {
+        self.running.as_deref()
+    }
+
+    /// Runs what waits for the disk on a thread of its own.
+    ///
+    /// # Errors
+    /// Those of `work`; [`GatewayError::Task`] if it panicked.
+    pub(crate) async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Self) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let desk = self.clone();
+        tokio::task::spawn_blocking(move || work(&desk)).await.map_err(|_| GatewayError::Task)?
+    }
+
+    /// Returns once the record view has changes from number `next` on.
+    ///
+    /// # Errors
+    /// [`GatewayError::Unavailable`] once nothing will come any more.
+    pub(crate) async fn head_above(&self, next: u64) -> Result<()> {
+        let stopped = GatewayError::Unavailable("the gateway stopped");
+        let Some(running) = &self.running else { return Err(stopped) };
+        let mut head = running.head.clone();
+        head.wait_for(|head| *head > next).await.map(drop).map_err(|_| stopped)
+    }
+
+    /// Does what is asked, but for [`Request::Records`], which is answered line by line.
+    ///
+    /// # Errors
+    /// [`GatewayError`], by name.
+    pub(crate) async fn answer(&self, request: Request) -> Result<Answer> {
+        match request {
+            Request::Register => self.register().await,
+            Request::Invite { patient, name, birth_date } => {
+                self.blocking(move |desk| desk.invite(&patient, &name, &birth_date)).await
+            }
+            Request::Held => {
+                self.blocking(|desk| report::held(desk).map(|grants| Answer::Held { grants })).await
+            }
+            Request::Admit { grant } => self.blocking(move |desk| desk.admit(&grant)).await,
+            Request::Reject { grant } => self.blocking(move |desk| desk.reject(&grant)).await,
+            Request::Status => {
+                self.blocking(|desk| report::status(desk).map(|status| Answer::Status(Box::new(status))))
+                    .await
+            }
+            Request::Records { .. } => Err(GatewayError::Input("records are answered line by line")),
+        }
+    }
+
+    async fn register(&self) -> Result<Answer> {
+        let directory =
+            DirectoryChannel::new(self.organization.relay(), &self.trust).map_err(ProviderError::from)?;
+        let state = match self.organization.register(&directory, self.now()).await? {
+            OrganizationState::Pending => "pending",
+            OrganizationState::Approved => "approved",
+            OrganizationState::Suspended => "suspended",
+            _ => "unknown",
+        };
+        Ok(Answer::Registered { state: state.to_owned() })
+    }
+
+    /// On paper, for this version knows no sign-in: the grant starts held.
+    fn invite(&self, patient: &str, name: &str, birth_date: &str) -> Result<Answer> {
+        let patient: ChartPatient = patient.parse()?;
+        let person = Person::new(name, birth_date).map_err(|_| {
+            GatewayError::Input(
+                "a name has 1 to 256 bytes and no control characters, a birth date is YYYY-MM-DD",
+            )
+        })?;
+        let invited = self.organization.invite(
+            &patient,
+            &person,
+            InvitationChannel::Paper,
+            self.now(),
+            &mut rand::rng(),
+        )?;
+        Ok(Answer::Invited { invitation: SecretText::new(invited.to_text()) })
+    }
+
+    fn admit(&self, name: &GrantName) -> Result<Answer> {
+        let grant = self.find(name)?;
+        self.organization.admit(&grant, self.now())?;
+        Ok(Answer::Admitted { grant: GrantHandle::of(&grant).to_string() })
+    }
+
+    fn reject(&self, name: &GrantName) -> Result<Answer> {
+        let grant = self.find(name)?;
+        self.organization.reject(&grant, self.now())?;
+        Ok(Answer::Rejected { grant: GrantHandle::of(&grant).to_string() })
+    }
+
+    /// The one grant that is meant. A short code is read off a patient's screen, so it means a held grant before
+    /// any other of the same code.
+    fn find(&self, name: &GrantName) -> Result<GrantId> {
+        let named: Vec<Grant> = self.grants()?.into_iter().filter(|grant| name.names(grant)).collect();
+        let held: Vec<&Grant> = named.iter().filter(|grant| grant.status == GrantStatus::Held).collect();
+        match (held.as_slice(), named.as_slice()) {
+            ([grant], _) => Ok(grant.id),
+            ([], [grant]) => Ok(grant.id),
+            ([], []) => Err(ProviderError::UnknownGrant.into()),
+            _ => Err(GatewayError::Input(
+                "several grants have this name: use the id that `held --json` prints",
+            )),
+        }
+    }
+
+    /// All grants that are not over.
+    ///
+    /// # Errors
+    /// Those of the vault.
+    pub(crate) fn grants(&self) -> Result<Vec<Grant>> {
+        let (mut grants, now) = (Vec::new(), self.now());
+        loop {
+            let page = self.organization.grants(grants.last().map(|grant: &Grant| &grant.id), now)?;
+            if page.is_empty() {
+                return Ok(grants);
+            }
+            grants.extend(page);
+        }
+    }
+
+    /// Takes up every event that waits and returns the record view's head.
+    ///
+    /// # Errors
+    /// Those of the vault.
+    pub(crate) fn take_up(&self) -> Result<u64> {
+        let vault = self.organization.vault();
+        self.organization.process(|tx, event| {
+            tracing::info!(event = event.kind.name(), "received");
+            view::apply(vault, tx, event)
+        })?;
+        vault.read(view::head)
+    }
+}

@@ -1,0 +1,7 @@
+//! `sealcare-gateway`: hands the command line to the library.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    sealcare_gateway::main_from(std::env::args_os().skip(1))
+}

@@ -1,0 +1,107 @@
+//! Pages of the record view, in the order of the journal: for listing what is there, and for following what comes.
+
+use std::collections::HashMap;
+use std::ops::Bound;
+
+use sealcare_protocol::{GrantId, Timestamp};
+use sealcare_provider::Organization;
+use sealcare_vault::{KeyRange, ReadTransaction};
+
+use super::journal::{Entry, head};
+use super::rows::{Change, JOURNAL, RECORDS, RecordRow};
+use crate::error::{GatewayError, Result};
+use crate::handle::GrantHandle;
+use crate::line::Line;
+
+/// Changes that a page looks at.
+const PAGE_CHANGES_MAX: usize = 256;
+/// Bytes of lines after which a page ends, so that a page of large records stays small.
+const PAGE_BYTES: usize = 1 << 20;
+
+/// Some changes, and where the next page begins.
+pub(crate) struct Page {
+    /// In order.
+    pub(crate) lines: Vec<Line>,
+    /// The number to go on with.
+    pub(crate) next: u64,
+    /// Whether there was nothing more at that moment.
+    pub(crate) is_last: bool,
+}
+
+/// The changes from number `from` on. Removals and ends below `began` are left out, for who has listed nothing
+/// before; so are records of grants that are not shown at `now` (held, lapsed).
+///
+/// # Errors
+/// Those of the vault.
+pub(crate) fn page(
+    organization: &Organization,
+    tx: &ReadTransaction<'_>,
+    from: u64,
+    began: u64,
+    now: Timestamp,
+) -> Result<Page> {
+    let range = KeyRange::new(Bound::Included(&from.to_be_bytes()), Bound::Unbounded);
+    let rows = tx.scan(JOURNAL, &range, PAGE_CHANGES_MAX)?;
+    let mut reader = Reader { organization, tx, began, now, shown: HashMap::new() };
+    let (mut lines, mut bytes) = (Vec::new(), 0);
+    for (at, (number, entry)) in rows.iter().enumerate() {
+        let number = number.as_slice().try_into().map(u64::from_be_bytes);
+        let number = number.map_err(|_| GatewayError::Damaged("journal entry"))?;
+        if let Some(line) = reader.line(number, &Entry::decode(entry)?)? {
+            bytes += line.len();
+            lines.push(line);
+        }
+        let is_full = bytes >= PAGE_BYTES || at + 1 == PAGE_CHANGES_MAX;
+        if is_full {
+            return Ok(Page { lines, next: number.saturating_add(1), is_last: false });
+        }
+    }
+    Ok(Page { lines, next: head(tx)?.max(from), is_last: true })
+}
+
+struct Reader<'a, 'v> {
+    organization: &'a Organization,
+    tx: &'a ReadTransaction<'v>,
+    began: u64,
+    now: Timestamp,
+    shown: HashMap<GrantId, Visibility>,
+}
+
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Visibility {
+    Shown,
+    Hidden,
+}
+
+impl Reader<'_, '_> {
+    fn line(&mut self, number: u64, entry: &Entry) -> Result<Option<Line>> {
+        let grant = entry.grant()?;
+        let handle = GrantHandle::of(&grant);
+        match &entry.change {
+            Change::Removed { .. } | Change::Ended(_) if number < self.began => Ok(None),
+            Change::Ended(ended) => Ok(Some(Line::ended(handle, ended.cause.name()))),
+            _ if self.visibility(&grant)? == Visibility::Hidden => Ok(None),
+            Change::Removed { id, type_name } => Ok(Some(Line::removed(handle, type_name, id))),
+            Change::Record { key } => {
+                let key = data_encoding::HEXLOWER.decode(key.as_bytes());
+                let key = key.map_err(|_| GatewayError::Damaged("journal entry"))?;
+                let row = self.tx.get(RECORDS, &key)?.ok_or(GatewayError::Damaged("journal entry"))?;
+                let row = RecordRow::decode(&row)?;
+                Ok(Some(Line::record(handle, &row.type_name, &row.id, &row.resource)))
+            }
+        }
+    }
+
+    fn visibility(&mut self, grant: &GrantId) -> Result<Visibility> {
+        if let Some(known) = self.shown.get(grant) {
+            return Ok(*known);
+        }
+        let visibility = match self.organization.grant_in(self.tx, grant, self.now) {
+            Ok(grant) if grant.status.is_shown() => Visibility::Shown,
+            Ok(_) | Err(sealcare_provider::ProviderError::UnknownGrant) => Visibility::Hidden,
+            Err(error) => return Err(error.into()),
+        };
+        self.shown.insert(*grant, visibility);
+        Ok(visibility)
+    }
+}
