@@ -1,9 +1,13 @@
 //! Stories of sharing between a patient and an organization, through a real relay.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
+
+use sealcare_client::{
+    GrantState, Invitation, PassOutcome, Patient, Person, RecordType, RevocationState, SharedScope,
+};
+use sealcare_protocol::ManualClock;
 
 use crate::world::{World, accept, import, organization::Answer, share};
-use sealcare_client::{GrantState, Invitation, PassOutcome, RecordType, RevocationState, SharedScope};
 
 const HEART: &[RecordType] = &[RecordType::HeartRate];
 
@@ -137,11 +141,68 @@ async fn a_month_offline_seals_to_the_keys_of_the_day() {
     clinic.receive(&world, Answer::Sealed).await;
     import(&ana, [(1, 61)]).await;
     world.clock.advance(Duration::from_hours(24 * 31));
-    // The mirror has not heard of the new bundle, so the domain is asked.
-    clinic.rotate(&world, Answer::Silence).await;
+    clinic.rotate(&world, Answer::Sealed).await;
     share(&ana).await;
     clinic.receive(&world, Answer::Sealed).await;
     assert_eq!((clinic.beats(), clinic.refusals.len()), (vec!["61".to_owned()], 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_the_mirror_is_stale_the_domain_is_asked() {
+    let world = World::new().await;
+    let mut clinic = world.organization().await;
+    let ana = world.patient("ana").await;
+    accept(&ana, &clinic.invite(&world), HEART).await;
+    world.clock.advance(Duration::from_mins(7 * 24 * 60 - 5));
+    clinic.rotate(&world, Answer::Silence).await;
+    share(&ana).await;
+    clinic.receive(&world, Answer::Sealed).await;
+    assert_eq!(clinic.last_bundle, Some(clinic.bundle.hash()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_live_app_is_heard_of_every_week() {
+    let world = World::new().await;
+    let mut clinic = world.organization().await;
+    let ana = world.patient("ana").await;
+    accept(&ana, &clinic.invite(&world), HEART).await;
+    for (days, inits) in [(0, 1), (6, 1), (1, 2), (3, 2)] {
+        world.clock.advance(Duration::from_hours(24 * days));
+        clinic.rotate(&world, Answer::Sealed).await;
+        share(&ana).await;
+        clinic.receive(&world, Answer::Sealed).await;
+        share(&ana).await;
+        assert_eq!(clinic.inits, inits, "after {days} days more");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_init_without_a_reply_is_repeated_after_six_hours() {
+    let world = World::new().await;
+    let mut clinic = world.organization().await;
+    let ana = world.patient("ana").await;
+    accept(&ana, &clinic.invite(&world), HEART).await;
+    for (hours, inits) in [(0, 1), (5, 1), (1, 2), (6, 2), (6, 3)] {
+        world.clock.advance(Duration::from_hours(hours));
+        share(&ana).await;
+        clinic.receive(&world, Answer::Silence).await;
+        assert_eq!(clinic.inits, inits, "after {hours} hours more");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_clock_does_not_keep_a_patient_from_sharing() {
+    let world = World::new().await;
+    let mut clinic = world.organization().await;
+    let late = Arc::new(ManualClock::new(world.now().minus(Duration::from_mins(20))));
+    let person = Person::new("Ana Lima", "1980-02-29").unwrap();
+    let ana = Patient::builder(world.vault("ana")).trust(world.trust.clone()).clock(late);
+    let ana = ana.create(person).await.unwrap();
+    import(&ana, [(1, 61)]).await;
+    accept(&ana, &clinic.invite(&world), HEART).await;
+    share(&ana).await;
+    clinic.receive(&world, Answer::Sealed).await;
+    assert_eq!(clinic.beats(), ["61"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

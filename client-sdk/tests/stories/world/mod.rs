@@ -97,14 +97,54 @@ impl World {
         self.builder(self.vault(name)).open().await.unwrap()
     }
 
+    /// As [`Self::reopen`], once what a crash left running on the blocking threads has let go of the vault.
+    pub(crate) async fn reopen_when_closed(&self, name: &str) -> Patient {
+        let dir = self.vault_dir(name);
+        loop {
+            match Vault::open(&dir, &secret(&dir)) {
+                Ok(vault) => return self.builder(vault).open().await.unwrap(),
+                Err(sealcare_client::VaultError::InUse) => tokio::task::yield_now().await,
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+
+    pub(crate) fn vault_dir(&self, name: &str) -> std::path::PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Puts a copy of one vault, secret included, in the place of another.
+    pub(crate) fn copy_vault(&self, from: &str, to: &str) {
+        let (from, to) = (self.vault_dir(from), self.vault_dir(to));
+        let _ = std::fs::remove_dir_all(&to);
+        copy_folder(&from, &to);
+        std::fs::copy(from.with_extension("secret"), to.with_extension("secret")).unwrap();
+    }
+
     fn builder(&self, vault: Vault) -> sealcare_client::PatientBuilder {
         let builder = Patient::builder(vault).trust(self.trust.clone()).clock(self.clock.clone());
         builder.deadline(Duration::from_secs(5))
     }
 }
 
+fn secret(dir: &Path) -> Unlock {
+    Unlock::SecretFile(dir.with_extension("secret"))
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let place = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_folder(&entry.path(), &place);
+        } else {
+            std::fs::copy(entry.path(), place).unwrap();
+        }
+    }
+}
+
 fn open_vault(dir: &Path) -> Vault {
-    let unlock = Unlock::SecretFile(dir.with_extension("secret"));
+    let unlock = secret(dir);
     if Vault::exists(dir) {
         Vault::open(dir, &unlock).unwrap()
     } else {

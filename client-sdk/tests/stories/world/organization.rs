@@ -10,11 +10,11 @@ use std::{
 use bytes::Bytes;
 use prost::Message as _;
 use sealcare_protocol::{
-    BaseDecision, ChangeState, Confirmation, DelegationDraft, Domain, EpochEntry, EpochKey, EpochLookup,
-    GatewayKey, GrantId, InitRefusal, Invitation, KeyBundle, KeyBundleDraft, KeyId, KnownGrant, LinkCode,
-    LinkCodeHash, OpenInvitation, OrganizationId, ReceiverSession, ReceiverState, Refusal, RefusalReason,
-    Registration, Reply, ReplyKey, RootKey, SenderId, SessionId, StatementDecision, Succession, Successions,
-    TicketDraft, TicketLimits, Timestamp, missing_epochs, receive_init,
+    BaseDecision, BundleHash, ChangeState, Confirmation, DelegationDraft, Domain, EpochEntry, EpochKey,
+    EpochLookup, GatewayKey, GrantId, InitRefusal, Invitation, KeyBundle, KeyBundleDraft, KeyId, KnownGrant,
+    LinkCode, LinkCodeHash, OpenInvitation, OrganizationId, ReceiverSession, ReceiverState, Refusal,
+    RefusalReason, Registration, Reply, ReplyKey, RootKey, SenderId, SessionId, StatementDecision,
+    Succession, Successions, TicketDraft, TicketLimits, Timestamp, missing_epochs, receive_init,
 };
 use sealcare_transport::{Content, DirectoryChannel, LaneRange, OAuthKey, OrganizationChannel};
 use tokio::{
@@ -41,6 +41,8 @@ pub(crate) struct TestOrganization {
     pub(crate) deliveries: u64,
     pub(crate) refusals: Vec<InitRefusal>,
     pub(crate) refuse_bodies: bool,
+    pub(crate) inits: u64,
+    pub(crate) last_bundle: Option<BundleHash>,
     served: Arc<Mutex<Vec<u8>>>,
     draft: KeyBundleDraft,
     gateway: GatewayKey,
@@ -115,6 +117,8 @@ impl TestOrganization {
             deliveries: 0,
             refusals: Vec::new(),
             refuse_bodies: false,
+            inits: 0,
+            last_bundle: None,
             served,
             draft,
             gateway,
@@ -229,6 +233,8 @@ impl TestOrganization {
     }
 
     fn admit(&mut self, init: sealcare_protocol::AcceptedInit) {
+        self.inits += 1;
+        self.last_bundle = Some(init.bundle);
         self.state.sessions.insert(*init.session.id());
         if let Some(code) = init.link_code {
             self.state.invitations.remove(&code);
@@ -264,7 +270,7 @@ impl TestOrganization {
             let (envelope, counter) = sender.reply_key.seal(&reply, sender.counter, now, &mut rand::rng());
             sender.counter = counter;
             // A revoked grant has no slot any more.
-            drop(self.channel.put_reply(grant, Bytes::from(envelope)).await);
+            let _ = self.channel.put_reply(grant, Bytes::from(envelope)).await;
         }
     }
 
