@@ -1,0 +1,261 @@
+//! Deposits and delivery through a relay in a process of its own: TLS on the loopback interface, signed calls,
+//! each envelope sealed, each deposit durable. Beside it, appending and syncing the same bytes in groups of the
+//! size that the relay's store made of them.
+//!
+//! Clients and relay share this machine's processors, so the relay's own time is what to compare.
+
+use std::{
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anyhow::Context as _;
+use bytes::Bytes;
+use sealcare_protocol::{DepositKey, EncodedBody, SenderSession, SystemClock};
+use sealcare_transport::{
+    Cursor, Delivery, DepositOutcome, DirectoryChannel, LaneRange, OrganizationChannel, PatientChannel,
+};
+use tokio::task::JoinSet;
+
+use crate::{
+    clinic::{Clinic, DOMAIN},
+    courier::Courier,
+    disk,
+    envelopes::ENVELOPE_BYTES,
+    patient::Patient,
+    report::{Report, real},
+};
+
+/// Patients who deposit at the same time, each on its own connection.
+const PATIENTS: usize = 16;
+/// Envelopes in a deposit, and how many deposits each patient makes in a round.
+const SHAPES: [(usize, usize); 3] = [(1, 400), (10, 200), (100, 40)];
+/// Bytes of a padded body.
+const BODY_BYTES: u32 = 1_024;
+/// Envelopes that may be under way to the subscriber.
+const CREDIT: u32 = 10_000;
+/// Envelopes after which the subscriber gives credit and acknowledges.
+const CREDIT_STEP: u32 = 2_000;
+
+/// A patient's session at the relay.
+struct Depositor {
+    channel: PatientChannel,
+    session: SenderSession,
+}
+
+/// What the subscriber does with what it receives.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Receipt {
+    Ignored,
+    Acknowledged,
+}
+
+/// What one piece of work took.
+struct Took {
+    wall: Duration,
+    processor: Duration,
+}
+
+/// Measures all of it with a relay whose store lies under `disk`.
+pub(crate) async fn measure(report: &mut Report, disk: &Path) -> anyhow::Result<()> {
+    let folder = tempfile::tempdir_in(disk)?;
+    let courier = Courier::start(folder.path()).await?;
+    let clinic = Clinic::new()?;
+    let directory = DirectoryChannel::new(&courier.origin, &courier.trust)?;
+    directory.register(&clinic.registration(&courier.origin)).await?;
+    courier.approve(DOMAIN).await?;
+    let clock = Arc::new(SystemClock);
+    let organization = OrganizationChannel::new(
+        &courier.origin,
+        clinic.id(),
+        Arc::clone(&clinic.oauth),
+        &courier.trust,
+        clock,
+    )?;
+    let mut depositors = Vec::new();
+    for _ in 0..PATIENTS {
+        depositors.push(Depositor::open(&courier, &clinic).await?);
+    }
+    let mut subscriber = Subscriber { organization, cursors: Vec::new() };
+    subscriber.drain(PATIENTS, Receipt::Acknowledged).await?;
+    report.begin("relay (TLS, 1 KiB, 16 patients, clients on the same processors)");
+    for _ in 0..report.rounds() {
+        for (batch, deposits) in SHAPES {
+            let before = courier.commits().await?;
+            let (took, returned) = deposit(&courier, depositors, batch, deposits).await?;
+            depositors = returned;
+            let group = courier.commits().await?.group_since(before);
+            let count = PATIENTS * batch * deposits;
+            let plain = append(folder.path(), group * real(batch as u64), count).await?;
+            add_deposits(report, batch, count, &took, group, plain);
+            // Only a full mailbox tells how fast it is emptied.
+            if batch == 100 {
+                deliver(report, &courier, &mut subscriber, &depositors, count).await?;
+            } else {
+                subscriber.drain(count, Receipt::Acknowledged).await?;
+                settled(&depositors).await?;
+            }
+        }
+    }
+    report.end();
+    Ok(())
+}
+
+fn add_deposits(report: &mut Report, batch: usize, count: usize, took: &Took, group: f64, plain: Duration) {
+    let name = |what: &str| format!("deposit, batches of {batch}: {what}");
+    let rate = real(count as u64) / took.wall.as_secs_f64();
+    report.add(&name("rate"), "envelopes/s", rate);
+    report.add(&name("relay CPU"), "us/envelope", took.processor.as_secs_f64() * 1e6 / real(count as u64));
+    report.add(&name("envelopes in a group commit"), "envelopes", group * real(batch as u64));
+    let plain_rate = real(count as u64) / plain.as_secs_f64();
+    report.add(&name("append + fdatasync of such groups"), "envelopes/s", plain_rate);
+    report.add(&name("rate / append + fdatasync"), "ratio", rate / plain_rate);
+}
+
+/// The same envelopes twice: first only received, then received and acknowledged until nothing lies at the relay.
+async fn deliver(
+    report: &mut Report,
+    courier: &Courier,
+    subscriber: &mut Subscriber,
+    depositors: &[Depositor],
+    count: usize,
+) -> anyhow::Result<()> {
+    let began = subscriber.cursors.clone();
+    let start = Started::now(courier)?;
+    subscriber.drain(count, Receipt::Ignored).await?;
+    let fetched = start.took(courier)?;
+    subscriber.cursors = began;
+    let start = Started::now(courier)?;
+    subscriber.drain(count, Receipt::Acknowledged).await?;
+    settled(depositors).await?;
+    let acknowledged = start.took(courier)?;
+    for (name, took) in [("fetch", fetched), ("fetch and acknowledge", acknowledged)] {
+        let count = real(count as u64);
+        report.add(&format!("{name}: rate"), "envelopes/s", count / took.wall.as_secs_f64());
+        let processor = took.processor.as_secs_f64() * 1e6 / count;
+        report.add(&format!("{name}: relay CPU"), "us/envelope", processor);
+    }
+    Ok(())
+}
+
+impl Depositor {
+    /// Accepts an invitation and deposits the start of a session.
+    async fn open(courier: &Courier, clinic: &Clinic) -> anyhow::Result<Self> {
+        let patient = Patient::of(clinic);
+        let key = DepositKey::from_seed(&patient.deposit_key.to_seed());
+        let channel = PatientChannel::new(&courier.origin, key, &courier.trust, Arc::new(SystemClock))?;
+        channel.accept_invitation(&clinic.ticket(&courier.origin)).await?;
+        let init = patient.start_session(clinic)?;
+        anyhow::ensure!(
+            channel.deposit(vec![init.envelope.into()]).await? == DepositOutcome::Stored,
+            "the session's start was not stored"
+        );
+        Ok(Self { channel, session: init.session })
+    }
+
+    fn seal(&mut self, batch: usize, deposits: usize) -> anyhow::Result<Vec<Vec<Bytes>>> {
+        let body = EncodedBody::from_kept(&BODY_BYTES.to_be_bytes())?;
+        let mut seal = || Ok(Bytes::from(self.session.seal(&body, &mut rand::rng())?));
+        (0..deposits).map(|_| (0..batch).map(|_| seal()).collect()).collect()
+    }
+}
+
+/// All patients deposit, each one batch after another; sealing is done before the clock starts.
+async fn deposit(
+    courier: &Courier,
+    mut depositors: Vec<Depositor>,
+    batch: usize,
+    deposits: usize,
+) -> anyhow::Result<(Took, Vec<Depositor>)> {
+    let sealed = depositors.iter_mut().map(|depositor| depositor.seal(batch, deposits));
+    let sealed = sealed.collect::<anyhow::Result<Vec<_>>>()?;
+    let mut tasks = JoinSet::new();
+    let start = Started::now(courier)?;
+    for (depositor, batches) in depositors.into_iter().zip(sealed) {
+        tasks.spawn(async move {
+            for envelopes in batches {
+                let outcome = depositor.channel.deposit(envelopes).await?;
+                anyhow::ensure!(outcome == DepositOutcome::Stored, "a deposit was not stored");
+            }
+            Ok(depositor)
+        });
+    }
+    let returned = tasks.join_all().await.into_iter().collect::<anyhow::Result<Vec<_>>>();
+    let took = start.took(courier)?;
+    Ok((took, returned?))
+}
+
+async fn append(folder: &Path, group: f64, count: usize) -> anyhow::Result<Duration> {
+    let folder = folder.to_owned();
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "some thousand envelopes")]
+    let group = group.round() as usize * ENVELOPE_BYTES;
+    let appended =
+        tokio::task::spawn_blocking(move || disk::append_synced(&folder, group, count * ENVELOPE_BYTES));
+    Ok(appended.await??)
+}
+
+/// Waits until nothing of these patients lies at the relay: acknowledgements on a stream have no answer.
+async fn settled(depositors: &[Depositor]) -> anyhow::Result<()> {
+    for depositor in depositors {
+        while depositor.channel.grant_status().await?.stored_bytes > 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+    Ok(())
+}
+
+/// The organization's end, which remembers how far it has come.
+struct Subscriber {
+    organization: OrganizationChannel,
+    cursors: Vec<Cursor>,
+}
+
+impl Subscriber {
+    /// Receives `count` envelopes and the mark behind them.
+    async fn drain(&mut self, count: usize, receipt: Receipt) -> anyhow::Result<()> {
+        let mut subscription = self.organization.subscribe(&self.cursors, CREDIT).await?;
+        let (mut received, mut spent, mut ranges) = (0, 0, Vec::new());
+        loop {
+            let delivery = subscription.next().await?.context("the relay ended the stream")?;
+            if let Delivery::Batch(batch) = delivery {
+                received += batch.items.len();
+                spent += u32::try_from(batch.items.len())?;
+                if let (Some(first), Some(last)) = (batch.items.first(), batch.items.last()) {
+                    ranges.push(LaneRange { lane: batch.lane, first: first.sequence, last: last.sequence });
+                }
+                if let Some(cursor) = batch.cursor {
+                    self.cursors.retain(|before| before.lane != cursor.lane);
+                    self.cursors.push(cursor);
+                }
+                if spent < CREDIT_STEP && received < count {
+                    continue;
+                }
+                subscription.grant_credit(std::mem::take(&mut spent)).await?;
+                if receipt == Receipt::Acknowledged {
+                    subscription.acknowledge(&ranges).await?;
+                }
+                ranges.clear();
+            } else if received >= count {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// The clock and the relay's processor time at a beginning.
+struct Started {
+    at: Instant,
+    processor: Duration,
+}
+
+impl Started {
+    fn now(courier: &Courier) -> anyhow::Result<Self> {
+        Ok(Self { processor: courier.processor()?, at: Instant::now() })
+    }
+
+    fn took(&self, courier: &Courier) -> anyhow::Result<Took> {
+        let wall = self.at.elapsed();
+        Ok(Took { wall, processor: courier.processor()?.saturating_sub(self.processor) })
+    }
+}
