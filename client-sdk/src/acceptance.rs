@@ -9,19 +9,31 @@ use sealcare_protocol::{
 };
 use sealcare_records::RecordType;
 use sealcare_transport::{PatientChannel, TransportError, fetch_bundle_at_domain};
-use sealcare_vault::{ReadTransaction, WriteTransaction};
+use sealcare_vault::{KeyRange, ReadTransaction};
+use serde::{Deserialize, Serialize};
 
 use crate::{
     account::Account,
     bundle,
     error::{ClientError, Result},
     grant::{BundleNeed, GrantRow, Outbox, Phase},
+    kept,
     patient::Patient,
-    store::{ACCEPTING, LINK_CODES, load_number},
+    store::{ACCEPTING, LINK_CODES, load, save},
 };
 
 /// Deposit keys that are tried; the recovery rule asks for 20 in a row.
 const DEPOSIT_KEYS_TRIED_MAX: u32 = 20;
+/// Invitations that are remembered.
+const ATTEMPTS_MAX: usize = 10_000;
+
+/// The deposit key that an invitation is accepted with, chosen before the relay hears of it.
+#[derive(Deserialize, Serialize)]
+struct Attempt {
+    #[serde(with = "kept::text")]
+    relay: RelayOrigin,
+    number: u32,
+}
 
 /// An invitation whose organization was checked at its own domain. Nothing has been told to the relay yet: show the
 /// domain and what would be shared, ask, then [`accept`](Self::accept) or drop it.
@@ -138,20 +150,19 @@ impl PendingGrant<'_> {
     async fn choose_key(&self) -> Result<u32> {
         let place = self.place();
         let relay = self.invitation.relay.clone();
-        let (tried, mut number) = self
-            .patient
-            .store
-            .read(move |tx| Ok((load_number(tx, ACCEPTING, &place)?, first_free(tx, &relay)?)))
-            .await?;
+        let look = move |tx: &ReadTransaction<'_>| {
+            let tried: Option<Attempt> = load(tx, ACCEPTING, &place)?;
+            Ok((tried.map(|attempt| attempt.number), first_free(tx, &relay)?))
+        };
+        let (tried, mut number) = self.patient.store.read(look).await?;
         if let Some(tried) = tried {
-            return u32::try_from(tried).map_err(|_| ClientError::Kept(ACCEPTING.name()));
+            return Ok(tried);
         }
         for _ in 0..DEPOSIT_KEYS_TRIED_MAX {
             match self.channel(number).await?.grant_status().await {
                 Err(TransportError::NotFound) => {
-                    let kept = u64::from(number).to_be_bytes();
-                    let work = move |tx: &mut WriteTransaction<'_>| Ok(tx.put(ACCEPTING, &place, &kept)?);
-                    self.patient.store.write(work).await?;
+                    let attempt = Attempt { relay: self.invitation.relay.clone(), number };
+                    self.patient.store.write(move |tx| save(tx, ACCEPTING, &place, &attempt)).await?;
                     return Ok(number);
                 }
                 Ok(_) => number = number.checked_add(1).ok_or(ClientError::NoFreeKey)?,
@@ -194,10 +205,17 @@ impl PendingGrant<'_> {
     }
 }
 
-/// One above the highest number that this vault has used at `relay`.
+/// One above the highest number that this vault has used, or was about to use, at `relay`.
 fn first_free(tx: &ReadTransaction<'_>, relay: &RelayOrigin) -> Result<u32> {
-    let rows = GrantRow::all(tx)?;
-    let used = rows.iter().filter(|(_, row)| row.relay == *relay).map(|(_, row)| row.deposit_number);
+    let grants = GrantRow::all(tx)?.into_iter().map(|(_, row)| (row.relay, row.deposit_number));
+    let attempts = tx.scan(ACCEPTING, &KeyRange::all(), ATTEMPTS_MAX)?;
+    let attempts = attempts.iter().map(|(_, kept)| {
+        let attempt: Attempt =
+            serde_json::from_slice(kept).map_err(|_| ClientError::Kept(ACCEPTING.name()))?;
+        Ok((attempt.relay, attempt.number))
+    });
+    let attempts = attempts.collect::<Result<Vec<_>>>()?;
+    let used = grants.chain(attempts).filter(|(at, _)| at == relay).map(|(_, number)| number);
     used.max().map_or(Ok(0), |highest| highest.checked_add(1).ok_or(ClientError::NoFreeKey))
 }
 

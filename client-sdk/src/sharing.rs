@@ -112,24 +112,27 @@ impl Patient {
         grant: GrantId,
         on_progress: &(dyn Fn(ShareProgress) + Send + Sync),
     ) -> Result<PassOutcome> {
+        match self.share_active(grant, on_progress).await {
+            // Stopped meanwhile: here, on another device, or by a lapse.
+            Err(ClientError::Revoked | ClientError::Transport(TransportError::GrantRevoked)) => {
+                self.repeat_revocation(grant).await
+            }
+            outcome => outcome,
+        }
+    }
+
+    async fn share_active(
+        &self,
+        grant: GrantId,
+        on_progress: &(dyn Fn(ShareProgress) + Send + Sync),
+    ) -> Result<PassOutcome> {
         self.mend(grant).await?;
         let channel = self.open_channel(grant).await?;
-        match self.listen(grant, &channel).await {
-            Err(ClientError::Transport(TransportError::GrantRevoked)) => {
-                return self.repeat_revocation(grant).await;
-            }
-            Err(ClientError::Revoked) => return self.repeat_revocation(grant).await,
-            other => other?,
-        }
+        self.listen(grant, &channel).await?;
         let mut bodies = 0;
         loop {
             let packed = self.store.write(move |tx| bodies::pack(tx, &grant)).await?;
-            bodies += match self.deposit_all(grant, &channel, on_progress).await {
-                Err(ClientError::Transport(TransportError::GrantRevoked)) => {
-                    return self.repeat_revocation(grant).await;
-                }
-                other => other?,
-            };
+            bodies += self.deposit_all(grant, &channel, on_progress).await?;
             match packed {
                 Packed::Some => {}
                 Packed::All => break Ok(PassOutcome::Deposited { bodies }),

@@ -21,7 +21,7 @@ pub(crate) const SOURCES: Space = Space::new(4, "sources");
 pub(crate) const GRANTS: Space = Space::new(5, "grants");
 /// Grant id → its organization's newest signed bundle.
 pub(crate) const BUNDLES: Space = Space::new(6, "bundles");
-/// Blinded ticket → number of the deposit key that spends it.
+/// Blinded ticket → relay and number of the deposit key that spends it.
 pub(crate) const ACCEPTING: Space = Space::new(7, "accepting");
 /// Grant id ‖ number → body. This and what follows lies under the grant's wrapping key.
 pub(crate) const BODIES: Space = Space::new(8, "bodies");

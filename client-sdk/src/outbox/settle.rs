@@ -69,12 +69,14 @@ pub(crate) fn report(
 ) -> Result<()> {
     let mut row = GrantRow::load_active(tx, id)?;
     let Some(mut session) = row.session else { return Ok(()) };
-    let Some(known) = report.sessions.iter().find(|known| known.session == session.id) else {
-        return Ok(());
-    };
-    let gone_below = session.base.saturating_add(known.gone_below);
-    let has_unheard = row.heard.is_none() && known.init_is_gone;
-    if gone_below <= row.outbox.confirmed_below && !has_unheard {
+    let is_waiting = row.outbox.sealed_below > row.outbox.confirmed_below;
+    // A session that the relay has forgotten delivers nothing any more.
+    let is_gone =
+        report.sessions.iter().find(|known| known.session == session.id).map_or(is_waiting, |known| {
+            session.base.saturating_add(known.gone_below) > row.outbox.confirmed_below
+                || (row.heard.is_none() && known.init_is_gone)
+        });
+    if !is_gone {
         session.gone_since = None;
     } else {
         let since = *session.gone_since.get_or_insert(now);

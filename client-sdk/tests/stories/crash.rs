@@ -70,21 +70,48 @@ async fn an_acceptance_that_is_cut_anywhere_can_be_repeated() {
     let world = World::new().await;
     let mut clinic = world.organization().await;
     let mut ana = world.patient("ana").await;
+    let parse = |text: &str| sealcare_client::Invitation::from_text(text).unwrap();
+    let everything = sealcare_client::SharedScope::everything();
     for polls in 1..30 {
-        let invitation = clinic.invite(&world);
-        let parse = || sealcare_client::Invitation::from_text(&invitation).unwrap();
-        let scope = sealcare_client::SharedScope::everything();
-        let pending = ana.consider(parse()).await.unwrap();
-        let accepting = Box::pin(pending.accept(&scope));
+        let (cut, other) = (clinic.invite(&world), clinic.invite(&world));
+        let pending = ana.consider(parse(&cut)).await.unwrap();
+        let accepting = Box::pin(pending.accept(&everything));
         Crash { future: accepting, polls_left: polls }.await;
         drop(ana);
         ana = world.reopen_when_closed("ana").await;
-        match ana.consider(parse()).await.unwrap().accept(&scope).await {
-            Ok(_) | Err(sealcare_client::ClientError::AlreadyAccepted) => {}
-            Err(error) => panic!("after {polls} polls: {error}"),
+        // Another grant in between must not take the key of the first.
+        for text in [other, cut] {
+            match ana.consider(parse(&text)).await.unwrap().accept(&everything).await {
+                Ok(_) | Err(sealcare_client::ClientError::AlreadyAccepted) => {}
+                Err(error) => panic!("after {polls} polls: {error}"),
+            }
         }
     }
-    assert_eq!(ana.status().await.unwrap().len(), 29);
+    assert_eq!(ana.status().await.unwrap().len(), 58);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_during_a_pass_ends_it() {
+    let world = World::new().await;
+    let mut clinic = world.organization().await;
+    let ana = world.patient("ana").await;
+    import(&ana, (0..50).map(|number| (number, 60))).await;
+    for polls in 1..25 {
+        let grant = accept(&ana, &clinic.invite(&world), HEART).await.id;
+        share_for(polls, &ana).await;
+        let (shared, stopped) = tokio::join!(ana.share(&|_| ()), ana.revoke(grant));
+        stopped.unwrap();
+        for shared in shared.unwrap() {
+            shared.outcome.unwrap();
+        }
+    }
+    clinic.receive(&world, Answer::Sealed).await;
+    share(&ana).await;
+    let is_confirmed = |status: &sealcare_client::GrantStatus| {
+        matches!(status.state, sealcare_client::GrantState::Revoked { .. })
+    };
+    assert!(ana.status().await.unwrap().iter().all(is_confirmed));
+    assert!(clinic.records.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
