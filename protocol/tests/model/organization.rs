@@ -10,10 +10,10 @@ use std::{
 use rand::rngs::StdRng;
 use sealcare_protocol::{
     AcceptedInit, BaseDecision, BundlePin, DataRefusal, DelegationDraft, EnvelopeHeader, EpochEntry,
-    EpochKey, EpochLookup, GatewayKey, GrantId, GrantState, InitRefusal, KeyBundle, KeyBundleDraft, KeyId,
-    KnownGrant, LinkCodeHash, OpenInvitation, OpenedData, ReceiverSession, ReceiverState, Refusal,
-    RefusalReason, Reply, ReplyKey, RootKey, Scope, SenderId, SessionId, StatementDecision, Succession,
-    Successions, Timestamp, missing_epochs, receive_init,
+    EpochKey, EpochLookup, EpochPeriod, GatewayKey, GrantId, GrantState, InitRefusal, KeyBundle,
+    KeyBundleDraft, KeyId, KnownGrant, LinkCodeHash, OpenInvitation, OpenedData, ReceiverSession,
+    ReceiverState, Refusal, RefusalReason, Reply, ReplyKey, RootKey, Scope, SenderId, SessionId,
+    StatementDecision, Succession, Successions, Timestamp, missing_epochs, receive_init,
 };
 
 use super::relay::Relay;
@@ -280,7 +280,9 @@ fn new_epochs(existing: &[Epoch], now: Timestamp, rng: &mut StdRng) -> Vec<Epoch
         let entry = EpochEntry { key: key.public(), period };
         Epoch { key, entry }
     };
-    missing_epochs(&periods, now).into_iter().map(made).collect()
+    // Devices fetch the bundle at each sync, so two days are enough here and cost a quarter.
+    let is_soon = |period: &EpochPeriod| period.not_before < now.plus(Duration::from_hours(48));
+    missing_epochs(&periods, now).into_iter().filter(is_soon).map(made).collect()
 }
 
 fn publish(
