@@ -59,7 +59,14 @@ impl Context {
     /// # Errors
     /// As [`Self::open`].
     pub(crate) async fn open_with(&self, unlock: &Unlock) -> Result<Patient> {
-        let vault = self.open_vault(unlock).await?;
+        self.open_in(self.open_vault(unlock).await?).await
+    }
+
+    /// Opens the account in a vault that is open.
+    ///
+    /// # Errors
+    /// Those of [`sealcare_client::PatientBuilder::open`].
+    pub(crate) async fn open_in(&self, vault: Vault) -> Result<Patient> {
         Ok(Patient::builder(vault).trust(self.trust.clone()).open().await?)
     }
 

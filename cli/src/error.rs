@@ -3,7 +3,7 @@
 
 use std::io;
 
-use sealcare_client::{ClientError, TransportError, VaultError};
+use sealcare_client::{BundleFault, ClientError, TransportError, VaultError};
 
 use crate::exit::Exit;
 
@@ -156,21 +156,22 @@ fn of_vault(error: &VaultError) -> Exit {
 
 fn of_transport(error: TransportError) -> Exit {
     match error {
-        TransportError::Unreachable
-        | TransportError::Deadline
-        | TransportError::Unavailable
-        | TransportError::RateLimited
-        | TransportError::GrantFull
-        | TransportError::Bundle(_) => Exit::Unavailable,
         TransportError::TicketExpired | TransportError::NotFound | TransportError::Malformed => Exit::Data,
         TransportError::Configuration(_) => Exit::Usage,
         TransportError::Tls
+        | TransportError::Bundle(BundleFault::Tls | BundleFault::Redirect)
         | TransportError::Unauthenticated
         | TransportError::TicketSpent
         | TransportError::GrantRevoked
         | TransportError::OrganizationNotApproved
         | TransportError::Stale
         | TransportError::Conflict => Exit::Refused,
+        TransportError::Unreachable
+        | TransportError::Deadline
+        | TransportError::Unavailable
+        | TransportError::RateLimited
+        | TransportError::GrantFull
+        | TransportError::Bundle(_) => Exit::Unavailable,
         _ => Exit::Failed,
     }
 }
@@ -181,7 +182,7 @@ mod tests {
 
     #[test]
     fn each_kind_of_failure_has_its_status() {
-        let cases: [(Error, u8); 12] = [
+        let cases: [(Error, u8); 13] = [
             (Error::NoHome, 64),
             (VaultError::NotThere.into(), 64),
             (ClientError::UnknownGrant.into(), 64),
@@ -189,6 +190,7 @@ mod tests {
             (TransportError::TicketExpired.into(), 65),
             (Error::InputFile { number: 1, kind: io::ErrorKind::NotFound }, 66),
             (TransportError::Unreachable.into(), 69),
+            (TransportError::Bundle(BundleFault::Tls).into(), 77),
             (VaultError::DiskFull.into(), 74),
             (VaultError::InUse.into(), 75),
             (VaultError::WrongKey.into(), 77),

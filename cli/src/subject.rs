@@ -37,7 +37,11 @@ fn is_other(person: &Person, name: &str, birth_date: &str) -> bool {
 fn shares_a_word(one: &str, other: &str) -> bool {
     let words = |text: &str| -> Vec<String> {
         let lower = text.to_lowercase();
-        lower.split(|c: char| !c.is_alphanumeric()).filter(|word| word.len() > 1).map(str::to_owned).collect()
+        lower
+            .split(|c: char| !c.is_alphanumeric())
+            .filter(|word| word.chars().count() > 1)
+            .map(str::to_owned)
+            .collect()
     };
     let (one, other) = (words(one), words(other));
     one.is_empty() || other.is_empty() || one.iter().any(|word| other.contains(word))

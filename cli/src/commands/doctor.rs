@@ -5,7 +5,7 @@ mod reach;
 
 use std::{collections::BTreeSet, fmt};
 
-use sealcare_client::{Clock as _, GrantState, GrantStatus, Patient, SystemClock, Timestamp, Unlock};
+use sealcare_client::{Clock as _, GrantState, GrantStatus, Patient, SystemClock, Timestamp, Vault};
 use serde::Serialize;
 
 use crate::{
@@ -70,37 +70,40 @@ async fn examine_home(
     context: &Context,
     checks: &mut Vec<Check>,
 ) -> Result<Option<(Patient, Vec<GrantStatus>)>> {
-    let unlock = context.home.unlock()?;
-    let meter = Meter::of_work("checking every stored value", context.output);
-    let verified = match context.open_vault(&unlock).await {
+    let vault = match open_intact(context).await {
         Err(error) if error.exit() != Exit::Storage => return Err(error),
-        opened => opened.and_then(|vault| Ok(vault.verify(&[])?)),
+        Err(error) => {
+            checks.push(Check::of("storage", None, Err(error)));
+            return Ok(None);
+        }
+        Ok((vault, values)) => {
+            checks.push(Check::of("storage", None, Ok(format!("{} intact", counted(values, "value")))));
+            vault
+        }
     };
-    drop(meter);
-    let is_damaged = verified.is_err();
-    checks.push(Check::of(
-        "storage",
-        None,
-        verified.map(|values| format!("{} intact", counted(values, "value"))),
-    ));
-    if is_damaged {
-        return Ok(None);
-    }
-    match open_account(context, &unlock).await {
+    match open_account(context, vault).await {
+        Err(error) => {
+            checks.push(Check::of("account", None, Err(error)));
+            Ok(None)
+        }
         Ok((patient, grants)) => {
             let count = u64::try_from(grants.len()).unwrap_or(u64::MAX);
             checks.push(Check::of("account", None, Ok(counted(count, "grant"))));
             Ok(Some((patient, grants)))
         }
-        Err(error) => {
-            checks.push(Check::of("account", None, Err(error)));
-            Ok(None)
-        }
     }
 }
 
-async fn open_account(context: &Context, unlock: &Unlock) -> Result<(Patient, Vec<GrantStatus>)> {
-    let patient = context.open_with(unlock).await?;
+/// The vault and how many values are in it, once all of them have opened.
+async fn open_intact(context: &Context) -> Result<(Vault, u64)> {
+    let vault = context.open_vault(&context.home.unlock()?).await?;
+    let _meter = Meter::of_work("checking every stored value", context.output);
+    let values = vault.verify(&[])?;
+    Ok((vault, values))
+}
+
+async fn open_account(context: &Context, vault: Vault) -> Result<(Patient, Vec<GrantStatus>)> {
+    let patient = context.open_in(vault).await?;
     let grants = patient.status().await?;
     Ok((patient, grants))
 }

@@ -1,0 +1,118 @@
+//! The program against a real relay and a real organization: the whole way, and what is turned away.
+#![allow(clippy::unwrap_used, reason = "a test's failure is a panic")]
+
+mod clinic;
+mod program;
+
+use std::{
+    io::Read as _,
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use clinic::Clinic;
+use program::{EXPORT, Machine};
+use sealcare_client::{Clock as _, SystemClock};
+use serde_json::{Value, json};
+
+/// Repetitions of a command until something is so; each takes a tenth of a second or more.
+const TRIES_MAX: usize = 100;
+
+/// Repeats a command until its answer is as wanted.
+fn until(machine: &Machine, args: &[&str], is_so: impl Fn(&Value) -> bool) -> Value {
+    let answers = (0..TRIES_MAX).map(|_| machine.json(args));
+    answers.into_iter().find(is_so).unwrap_or_else(|| panic!("{args:?} never came to be so"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_goes_the_whole_way_and_the_stop_is_confirmed() {
+    let clinic = Clinic::open().await;
+    let machine = clinic.machine();
+    machine.json(&["import", &machine.file("export.xml", EXPORT)]);
+    let invitation = machine.file("invitation", clinic.invite().to_text().as_str());
+    let types = ["--types", "heart-rate,lab-result"];
+    let accepted = machine.json(&[&["accept", "--yes", &format!("@{invitation}")][..], &types].concat());
+    assert_eq!(accepted["types"], json!(["heart-rate", "lab-result"]));
+    let shared = machine.json(&["share"]);
+    assert_eq!(
+        (&shared["grants"][0]["outcome"], &shared["grants"][0]["deposited"]),
+        (&json!("deposited"), &json!(1))
+    );
+    clinic.told("72 /min").await;
+    until(&machine, &["share"], |pass| pass["grants"][0]["confirmed"] == 1);
+    let status = machine.run(&["status"]).out;
+    assert!(status.contains("1 arrived, 0 on the way"), "{status}");
+    assert_eq!(machine.json(&["doctor"])["healthy"], true);
+
+    let code = accepted["code"].as_str().unwrap();
+    machine.json(&["revoke", code]);
+    clinic.told("revoked").await;
+    until(&machine, &["revoke", code], |answer| answer["state"] == "confirmed");
+    assert_eq!(machine.json(&["share"])["grants"][0]["outcome"], "revoked");
+    assert!(machine.run(&["status"]).out.contains("the organization confirmed"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn new_records_arrive_by_themselves_while_other_commands_work() {
+    let clinic = Clinic::open().await;
+    let machine = clinic.machine();
+    machine.json(&["accept", "--yes", clinic.invite().to_text().as_str()]);
+    let mut following = machine
+        .command(&["share", "--follow", "--every", "1", "--json"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    machine.json(&["import", &machine.file("export.xml", EXPORT)]);
+    clinic.told("72 /min").await;
+    let stopped = Command::new("kill").args(["-TERM", &following.id().to_string()]).status().unwrap();
+    assert!(stopped.success() && following.wait().unwrap().success());
+    let mut printed = String::new();
+    following.stdout.take().unwrap().read_to_string(&mut printed).unwrap();
+    assert!(printed.lines().all(|line| serde_json::from_str::<Value>(line).is_ok()), "{printed}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_invitation_that_does_not_hold_is_turned_away() {
+    let mut clinic = Clinic::open().await;
+    let machine = clinic.machine();
+    let accept = |text: &str, status, word| machine.turned_away(&["accept", "--yes", text], status, word);
+
+    let good = clinic.invite();
+    machine.turned_away(&["accept", &good.to_text()], 77, "--yes");
+    let week_ago = SystemClock.now().minus(Duration::from_hours(24 * 8));
+    accept(&clinic.invite_at(week_ago).to_text(), 65, "new invitation");
+
+    let mut elsewhere = clinic.invite();
+    elsewhere.relay = clinic.other_relay().await;
+    accept(&elsewhere.to_text(), 65, "relay");
+    let mut nowhere = clinic.invite();
+    nowhere.domain = "localhost:1".parse().unwrap();
+    accept(&nowhere.to_text(), 69, "cannot be reached");
+    let mut other = clinic.invite();
+    other.organization = sealcare_protocol::OrganizationId::from_bytes([7; 32]);
+    accept(&other.to_text(), 77, "another organization");
+
+    machine.json(&["accept", "--yes", &good.to_text()]);
+    accept(&good.to_text(), 77, "accepted before");
+    clinic.machine().turned_away(&["accept", "--yes", &good.to_text()], 77, "with another key");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_untrusted_certificate_is_never_passed() {
+    let clinic = Clinic::open().await;
+    let mut machine = clinic.machine();
+    machine.options.drain(..2);
+    machine.turned_away(&["accept", "--yes", &clinic.invite().to_text()], 77, "TLS certificate is not valid");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_doctor_sees_a_domain_that_is_gone() {
+    let mut clinic = Clinic::open().await;
+    let machine = clinic.machine();
+    machine.json(&["accept", "--yes", &clinic.invite().to_text()]);
+    clinic.leave_domain().await;
+    let answer = machine.run(&["doctor"]);
+    assert_eq!(answer.status, 1, "{answer:?}");
+    assert!(answer.out.contains("ok       relay https://localhost:"), "{answer:?}");
+    assert!(answer.out.contains("FAILED   organization-keys localhost:"), "{answer:?}");
+}
