@@ -23,6 +23,8 @@ mod acceptance;
 mod account;
 mod bundle;
 mod error;
+#[cfg(test)]
+mod fixture;
 mod grant;
 mod kept;
 mod outbox;

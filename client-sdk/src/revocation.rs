@@ -100,3 +100,40 @@ impl Patient {
         self.store.write(take).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use sealcare_protocol::Confirmation;
+
+    use super::*;
+    use crate::fixture::{Fixture, NOW, organization};
+
+    async fn confirmed(signed: impl FnOnce(&Fixture) -> Confirmation) -> RevocationState {
+        let fixture = Fixture::new().await;
+        let confirmation = signed(&fixture).signed().clone();
+        fixture.patient.stop_here(fixture.grant).await.unwrap();
+        let confirmation = UnverifiedConfirmation::new(confirmation).unwrap();
+        let state = fixture.patient.confirm(fixture.grant, confirmation).await.unwrap();
+        let is_final = matches!(fixture.row().await.phase, Phase::Revoked(_));
+        assert_eq!(is_final, state != RevocationState::Pending);
+        state
+    }
+
+    #[tokio::test]
+    async fn the_organizations_signature_confirms() {
+        let sign = |f: &Fixture| Confirmation::sign(&f.grant, f.bundle.delegation(), &f.gateway, NOW);
+        assert_eq!(confirmed(sign).await, RevocationState::Confirmed { at: NOW });
+    }
+
+    #[tokio::test]
+    async fn another_signature_or_another_grant_confirms_nothing() {
+        let (gateway, bundle) = organization(9);
+        let forged = |f: &Fixture| Confirmation::sign(&f.grant, bundle.delegation(), &gateway, NOW);
+        assert_eq!(confirmed(forged).await, RevocationState::Pending);
+        let stranger = |f: &Fixture| Confirmation::sign(&f.grant, f.bundle.delegation(), &gateway, NOW);
+        assert_eq!(confirmed(stranger).await, RevocationState::Pending);
+        let other = GrantId::from_bytes([7; 32]);
+        let misplaced = |f: &Fixture| Confirmation::sign(&other, f.bundle.delegation(), &f.gateway, NOW);
+        assert_eq!(confirmed(misplaced).await, RevocationState::Pending);
+    }
+}

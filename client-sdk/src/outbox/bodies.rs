@@ -144,3 +144,6 @@ fn change(record: RecordRow, json: Vec<u8>) -> Result<Change> {
 fn encode(changes: &[(u64, Change)]) -> Result<EncodedBody, SealError> {
     Body { changes: changes.iter().map(|(_, change)| change.clone()).collect() }.encode()
 }
+
+#[cfg(test)]
+mod tests;

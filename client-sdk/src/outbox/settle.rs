@@ -76,9 +76,7 @@ pub(crate) fn report(
             session.base.saturating_add(known.gone_below) > row.outbox.confirmed_below
                 || (row.heard.is_none() && known.init_is_gone)
         });
-    if !is_gone {
-        session.gone_since = None;
-    } else {
+    if is_gone {
         let since = *session.gone_since.get_or_insert(now);
         let patience = REPLY_PATIENCE.saturating_mul(1 << session.resends.min(RESENDS_DOUBLED_MAX));
         if now.since(since) >= patience {
@@ -86,6 +84,8 @@ pub(crate) fn report(
             session.resends = session.resends.saturating_add(1);
             row.bundle_need = BundleNeed::Fresh;
         }
+    } else {
+        session.gone_since = None;
     }
     row.session = Some(session);
     row.save(tx, id)

@@ -1,4 +1,5 @@
 //! Stories of a patient's app against a real relay: one binary, so that the world is built once.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod crash;
 mod sharing;

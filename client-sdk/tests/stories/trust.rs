@@ -30,7 +30,7 @@ async fn what_a_domain_serves_instead_of_a_bundle_is_named() {
     for (served, expected) in [
         (&b"<html>not found</html>"[..], BundleFault::Html),
         (b"{}", BundleFault::Malformed),
-        (&[0; 65 * 1024], BundleFault::TooLarge),
+        (&vec![0; 65 * 1024], BundleFault::TooLarge),
     ] {
         clinic.serve_instead(served);
         let error = ana.consider(Invitation::from_text(&invitation).unwrap()).await.unwrap_err();

@@ -50,7 +50,7 @@ pub(crate) struct TestOrganization {
     channel: OrganizationChannel,
     state: State,
     senders: HashMap<GrantId, Sender>,
-    _server: JoinSet<()>,
+    _tasks: JoinSet<()>,
 }
 
 #[derive(Default)]
@@ -78,8 +78,8 @@ impl TestOrganization {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let domain: Domain = format!("localhost:{}", listener.local_addr().unwrap().port()).parse().unwrap();
         let served = Arc::new(Mutex::new(Vec::new()));
-        let mut server = JoinSet::new();
-        server.spawn(serve(listener, acceptor(certificates), served.clone()));
+        let mut tasks = JoinSet::new();
+        tasks.spawn(serve(listener, acceptor(certificates), served.clone()));
 
         let now = world.now();
         let rng = &mut rand::rng();
@@ -126,7 +126,7 @@ impl TestOrganization {
             channel: channel.unwrap(),
             state,
             senders: HashMap::new(),
-            _server: server,
+            _tasks: tasks,
         }
     }
 

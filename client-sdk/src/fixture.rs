@@ -1,0 +1,103 @@
+//! A patient with one grant, without a network: for this crate's own tests.
+
+use std::{sync::Arc, time::Duration};
+
+use sealcare_protocol::{
+    AccountSecret, DelegationDraft, EpochEntry, EpochKey, GatewayKey, GrantId, KeyBundle, KeyBundleDraft,
+    ManualClock, Person, RootKey, Succession, Successions, Timestamp, missing_epochs,
+};
+use sealcare_vault::{Unlock, Vault};
+
+use crate::{
+    account::Account,
+    bundle,
+    grant::{BundleNeed, GrantRow, Outbox, Phase},
+    patient::Patient,
+};
+
+pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_767_225_600_000);
+
+pub(crate) struct Fixture {
+    pub(crate) patient: Patient,
+    pub(crate) grant: GrantId,
+    pub(crate) gateway: GatewayKey,
+    pub(crate) bundle: KeyBundle,
+    _folder: tempfile::TempDir,
+}
+
+/// An organization's keys from a seed.
+pub(crate) fn organization(seed: u8) -> (GatewayKey, KeyBundle) {
+    let (root, next) = (RootKey::from_seed(&[seed; 32]), RootKey::from_seed(&[seed + 1; 32]));
+    let gateway = GatewayKey::from_seed(&[seed + 2; 32]);
+    let successions = Successions::new(vec![Succession::first(&root.public(), &next.public())]).unwrap();
+    let domain = "clinic.example".parse().unwrap();
+    let delegation = DelegationDraft {
+        organization: successions.organization_id(&domain),
+        number: 1,
+        lowest_honoured: 1,
+        gateway_key: gateway.public(),
+        not_before: NOW.minus(Duration::from_mins(1)),
+        expires: NOW.plus(Duration::from_hours(24 * 399)),
+        root_index: 0,
+    };
+    let delegation = delegation.sign(&root).unwrap();
+    let epochs = missing_epochs(&[], NOW).into_iter().map(|period| {
+        let key = EpochKey::random(&mut rand::rng()).public();
+        EpochEntry { key, period }
+    });
+    let draft =
+        KeyBundleDraft { domain, successions, delegation, previous_serial: 0, epochs: epochs.collect() };
+    let bundle = draft.sign(&gateway, NOW).unwrap();
+    (gateway, bundle)
+}
+
+impl Fixture {
+    /// A grant of heart rates.
+    pub(crate) async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let unlock = Unlock::SecretFile(folder.path().join("secret"));
+        let vault = Vault::create(&folder.path().join("vault"), &unlock, &mut rand::rng()).unwrap();
+        let clock = Arc::new(ManualClock::new(NOW));
+        let person = Person::new("Ana Lima", "1980-02-29").unwrap();
+        let patient = Patient::builder(vault).clock(clock).create(person).await.unwrap();
+        let (gateway, bundle) = organization(1);
+        let row = GrantRow {
+            relay: "https://localhost:1".parse().unwrap(),
+            domain: bundle.domain().clone(),
+            organization: *bundle.organization(),
+            deposit_number: 0,
+            phase: Phase::Active,
+            created: NOW,
+            types: ["heart-rate".parse().unwrap()].into(),
+            from: None,
+            revision: 0,
+            bundle_verified: NOW,
+            bundle_need: BundleNeed::Usual,
+            outbox: Outbox::new(),
+            session: None,
+            heard: None,
+        };
+        let kept = bundle.clone();
+        let keep = move |vault: &Vault| {
+            let secret = vault.read(|tx| Account::load(tx).map(|account| account.secret))?;
+            let grant = identity(&row, &secret);
+            vault.create_wrapping_key(grant.as_bytes())?;
+            vault.write(|tx| {
+                bundle::keep(tx, &grant, &kept)?;
+                row.save(tx, &grant)?;
+                Ok(grant)
+            })
+        };
+        let grant = patient.store.run(keep).await.unwrap();
+        Self { patient, grant, gateway, bundle, _folder: folder }
+    }
+
+    pub(crate) async fn row(&self) -> GrantRow {
+        let grant = self.grant;
+        self.patient.store.read(move |tx| GrantRow::load(tx, &grant)).await.unwrap()
+    }
+}
+
+fn identity(row: &GrantRow, secret: &AccountSecret) -> GrantId {
+    row.identity(secret).id
+}

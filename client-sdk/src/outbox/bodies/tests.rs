@@ -1,0 +1,118 @@
+use std::collections::BTreeSet;
+
+use sealcare_records::{Record, RecordId};
+
+use super::*;
+use crate::{
+    fixture::Fixture,
+    record_store::RecordWriter,
+    source::{RecordChange, RecordSource},
+};
+
+/// Heart rates with notes that do not compress.
+struct Noise {
+    records: std::ops::Range<u32>,
+    note_bytes: u32,
+}
+
+impl RecordSource for Noise {
+    fn id(&self) -> String {
+        "noise".to_owned()
+    }
+
+    fn read_changes(
+        &mut self,
+        _anchor: Option<&[u8]>,
+        sink: &mut dyn FnMut(RecordChange) -> Result<()>,
+    ) -> Result<Option<Vec<u8>>> {
+        for number in self.records.clone() {
+            sink(RecordChange::Upsert(Box::new(record(number, self.note_bytes))))?;
+        }
+        Ok(None)
+    }
+}
+
+fn record(number: u32, note_bytes: u32) -> Record {
+    let mut state = number.wrapping_mul(2_654_435_761) | 1;
+    let note: String = (0..note_bytes)
+        .map(|_| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            char::from(b'#' + u8::try_from((state >> 24) % 50).unwrap())
+        })
+        .collect();
+    let json = format!(
+        r#"{{"resourceType":"Observation","status":"final","category":[{{"coding":[{{"system":"http://terminology.hl7.org/CodeSystem/observation-category","code":"vital-signs"}}]}}],"code":{{"coding":[{{"system":"http://loinc.org","code":"8867-4"}}]}},"effectiveDateTime":"2024-01-01T00:00:00Z","valueQuantity":{{"value":72,"unit":"/min","system":"http://unitsofmeasure.org","code":"/min"}},"note":[{{"text":"{note}"}}]}}"#
+    );
+    Record::from_fhir_json(json.as_bytes(), RecordId::new(format!("r{number}")).unwrap()).unwrap()
+}
+
+async fn pack_all(fixture: &Fixture) -> Packed {
+    let grant = fixture.grant;
+    loop {
+        match fixture.patient.store.write(move |tx| pack(tx, &grant)).await.unwrap() {
+            Packed::Some => {}
+            packed => return packed,
+        }
+    }
+}
+
+async fn packed_ids(fixture: &Fixture) -> Vec<String> {
+    let (grant, next) = (fixture.grant, fixture.row().await.outbox.next);
+    let read = move |tx: &ReadTransaction<'_>| {
+        let mut ids = Vec::new();
+        for number in 0..next {
+            let body = load(tx, &grant, number)?.unwrap().decode()?;
+            ids.extend(body.changes.into_iter().map(|change| change.record_id));
+        }
+        Ok(ids)
+    };
+    fixture.patient.store.read(read).await.unwrap()
+}
+
+#[tokio::test]
+async fn every_change_is_in_exactly_one_body() {
+    let fixture = Fixture::new().await;
+    fixture.patient.read(Noise { records: 0..200, note_bytes: 3_000 }).await.unwrap();
+    assert_eq!(pack_all(&fixture).await, Packed::All);
+    let ids = packed_ids(&fixture).await;
+    assert_eq!((ids.len(), ids.iter().collect::<BTreeSet<_>>().len()), (200, 200));
+    let row = fixture.row().await;
+    assert!((5..30).contains(&row.outbox.next), "{} bodies", row.outbox.next);
+    assert_eq!(row.outbox.records_pending, 200);
+}
+
+#[tokio::test]
+async fn records_that_are_alike_fill_a_body() {
+    let fixture = Fixture::new().await;
+    fixture.patient.read(Noise { records: 0..1_500, note_bytes: 0 }).await.unwrap();
+    pack_all(&fixture).await;
+    assert_eq!((packed_ids(&fixture).await.len(), fixture.row().await.outbox.next), (1_500, 1));
+}
+
+#[tokio::test]
+async fn a_record_that_fits_no_body_is_counted_and_keeps_no_other_back() {
+    let fixture = Fixture::new().await;
+    fixture.patient.read(Noise { records: 0..1, note_bytes: 10 }).await.unwrap();
+    fixture.patient.read(Noise { records: 1..2, note_bytes: 200_000 }).await.unwrap();
+    fixture.patient.read(Noise { records: 2..3, note_bytes: 10 }).await.unwrap();
+    assert_eq!(pack_all(&fixture).await, Packed::All);
+    assert_eq!(packed_ids(&fixture).await, ["r0", "r2"]);
+    assert_eq!(fixture.row().await.outbox.records_too_large, 1);
+}
+
+#[tokio::test]
+async fn no_more_numbers_are_given_than_may_be_unconfirmed() {
+    let fixture = Fixture::new().await;
+    let (store, grant) = (fixture.patient.store.clone(), fixture.grant);
+    let fill = move |tx: &mut WriteTransaction<'_>| {
+        let mut row = GrantRow::load(tx, &grant)?;
+        row.outbox.next = row.outbox.confirmed_below + UNCONFIRMED_MAX - 1;
+        row.save(tx, &grant)?;
+        let mut writer = RecordWriter::new(tx, &store)?;
+        (0..60).try_for_each(|number| writer.upsert(&record(number, 30_000)))?;
+        writer.finish()
+    };
+    fixture.patient.store.write(fill).await.unwrap();
+    assert_eq!(pack_all(&fixture).await, Packed::Full);
+    assert_eq!(fixture.row().await.outbox.next, UNCONFIRMED_MAX);
+}
