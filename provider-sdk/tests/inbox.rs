@@ -1,5 +1,7 @@
 //! What an organization does with what a relay delivers, good and bad, without a network.
 
+#![allow(clippy::unwrap_used)] // a test's failure is a panic
+
 mod world;
 
 use sealcare_protocol::{Change, ChangeState, GrantState, SenderId};
@@ -228,4 +230,35 @@ fn a_lapsed_grant_is_hidden_until_it_is_heard_again() {
     assert_eq!(clinic.told(), ["data-lease"]);
     clinic.receive(patient.grant(), &patient.start(&clinic, 0).envelope);
     assert_eq!(status(&clinic), GrantStatus::Active);
+}
+
+#[test]
+fn what_cannot_be_stored_halts_its_grant_and_no_other() {
+    let (mut clinic, patient, mut init) = sharing();
+    let other = Patient::new(&clinic, &clinic.invite(InvitationChannel::SignIn));
+    let mut other_init = other.start(&clinic, 0);
+    clinic.receive(other.grant(), &other_init.envelope);
+    let sessions = Space::new(7, "sessions");
+    let row = [&patient.grant().as_bytes()[..], init.session.id().as_bytes()].concat();
+    let swap = |clinic: &Clinic, bytes: &[u8]| {
+        let wrapping = grant_wrapping_key(patient.grant());
+        let vault = clinic.org().vault();
+        let kept = vault.read(|tx| tx.get(sessions, &row)).unwrap().unwrap();
+        vault.write(|tx| tx.put_wrapped(&wrapping, sessions, &row, bytes)).unwrap();
+        kept
+    };
+    let kept = swap(&clinic, b"damaged");
+    let [first, second] = [1, 2].map(|n| seal(&mut init.session, vec![heart_rate("a", n)]));
+    let third = seal(&mut other_init.session, vec![heart_rate("a", 3)]);
+    let batch = || {
+        let mine = [&first, &second].map(|e| envelope_item(patient.grant(), e));
+        mine.into_iter().chain([envelope_item(other.grant(), &third)]).collect()
+    };
+    let (no, yes) = (Settlement::Unsettled, Settlement::Settled);
+    assert_eq!(clinic.receive_items(batch()), [no, no, yes]);
+    swap(&clinic, &kept);
+    assert_eq!(clinic.receive_items(batch()), [no, no, yes], "its order holds until a new start");
+    clinic.restart();
+    assert_eq!(clinic.receive_items(batch()), [yes, yes, yes]);
+    assert_eq!(clinic.told(), ["3 /min", "1 /min", "2 /min"]);
 }

@@ -1,5 +1,7 @@
 //! The stop, and the keys' end of life: what is destroyed stays closed, through crashes too.
 
+#![allow(clippy::unwrap_used)] // a test's failure is a panic
+
 mod world;
 
 use sealcare_protocol::{EpochKey, GrantId};

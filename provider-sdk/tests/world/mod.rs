@@ -10,7 +10,7 @@ use sealcare_protocol::{
     Timestamp, UnverifiedRevocation,
 };
 use sealcare_provider::{
-    EventKind, Halted, InvitationChannel, Organization, ProviderError, RecordChange, Roots, Settlement,
+    EventKind, Halted, InvitationChannel, Organization, RecordChange, Roots, Settlement,
 };
 use sealcare_transport::{Content, Item};
 use sealcare_vault::{Unlock, Vault};
@@ -59,9 +59,7 @@ impl Clinic {
     }
 
     pub(crate) fn invite(&self, channel: InvitationChannel) -> Invitation {
-        let person = Person::new("Ana Lima", "1980-02-29").unwrap();
-        let chart = "urn:mrn|17".parse().unwrap();
-        self.org().invite(&chart, &person, channel, self.now, &mut rand::rng()).unwrap()
+        invite(self.org(), channel, self.now)
     }
 
     pub(crate) fn receive(&mut self, grant: &GrantId, envelope: &[u8]) -> Settlement {
@@ -77,28 +75,36 @@ impl Clinic {
         organization.receive(&items, &mut self.halted, self.now).unwrap()
     }
 
-    /// What the application is told now, in words: records as their summaries.
+    /// What the application is told now.
     pub(crate) fn told(&self) -> Vec<String> {
-        let mut told = Vec::new();
-        self.org()
-            .process(|_, event| {
-                match &event.kind {
-                    EventKind::Records(delivery) => told.extend(delivery.changes.iter().map(word)),
-                    EventKind::Refused { name } => told.push(name.clone()),
-                    EventKind::ScopeChanged { removed } => {
-                        told.push(format!("removed {}", removed.join(",")))
-                    }
-                    other => told.push(other.name().to_owned()),
-                }
-                Ok::<(), ProviderError>(())
-            })
-            .unwrap();
-        told
+        tell(self.org())
     }
 
     pub(crate) fn refusals(&self, name: &str) -> u64 {
         self.org().refusals().unwrap().get(name).copied().unwrap_or(0)
     }
+}
+
+pub(crate) fn invite(organization: &Organization, channel: InvitationChannel, now: Timestamp) -> Invitation {
+    let person = Person::new("Ana Lima", "1980-02-29").unwrap();
+    let chart = "urn:mrn|17".parse().unwrap();
+    organization.invite(&chart, &person, channel, now, &mut rand::rng()).unwrap()
+}
+
+/// What the application is told now, in words: records as their summaries.
+pub(crate) fn tell(organization: &Organization) -> Vec<String> {
+    let mut told = Vec::new();
+    let taken = organization.process(|_, event| {
+        match &event.kind {
+            EventKind::Records(delivery) => told.extend(delivery.changes.iter().map(word)),
+            EventKind::Refused { name } => told.push(name.clone()),
+            EventKind::ScopeChanged { removed } => told.push(format!("removed {}", removed.join(","))),
+            other => told.push(other.name().to_owned()),
+        }
+        Ok(())
+    });
+    taken.unwrap();
+    told
 }
 
 fn word(change: &RecordChange) -> String {
@@ -113,7 +119,6 @@ pub(crate) fn envelope_item(grant: &GrantId, envelope: &[u8]) -> Item {
 }
 
 pub(crate) struct Patient {
-    account: AccountSecret,
     deposit_key: DepositKey,
     pub(crate) identity: GrantIdentity,
     pub(crate) sender: SenderId,
@@ -126,11 +131,15 @@ pub(crate) struct Patient {
 
 impl Patient {
     pub(crate) fn new(clinic: &Clinic, invitation: &Invitation) -> Self {
+        Self::of(clinic.org(), invitation).0
+    }
+
+    /// With the key for a channel to the relay.
+    pub(crate) fn of(organization: &Organization, invitation: &Invitation) -> (Self, DepositKey) {
         let account = AccountSecret::random(&mut rand::rng());
-        let deposit_key = account.deposit_key(clinic.org().relay(), 0);
-        let identity = GrantIdentity::derive(&account, clinic.org().id(), &deposit_key);
-        Self {
-            account,
+        let deposit_key = account.deposit_key(organization.relay(), 0);
+        let identity = GrantIdentity::derive(&account, organization.id(), &deposit_key);
+        let patient = Self {
             deposit_key,
             identity,
             sender: SenderId::random(&mut rand::rng()),
@@ -139,7 +148,8 @@ impl Patient {
             types: vec!["heart-rate"],
             state: GrantState::Active,
             revision: 1,
-        }
+        };
+        (patient, account.deposit_key(organization.relay(), 0))
     }
 
     pub(crate) fn grant(&self) -> &GrantId {
@@ -147,7 +157,11 @@ impl Patient {
     }
 
     pub(crate) fn start(&self, clinic: &Clinic, base: u64) -> SealedInit {
-        let bundle = clinic.org().bundle();
+        self.start_at(clinic.org(), base, clinic.now)
+    }
+
+    pub(crate) fn start_at(&self, organization: &Organization, base: u64, now: Timestamp) -> SealedInit {
+        let bundle = organization.bundle();
         let start = SessionStart { grant: &self.identity, bundle: &bundle, sender: self.sender, base };
         let statement = Statement {
             grant_key: self.identity.grant_key.public(),
@@ -158,11 +172,15 @@ impl Patient {
             person: Person::new(self.name, "1980-02-29").unwrap(),
             link_code: Some(LinkCode::from_slice(self.code.as_bytes()).unwrap()),
         };
-        start.seal(statement, clinic.now, &mut rand::rng()).unwrap()
+        start.seal(statement, now, &mut rand::rng()).unwrap()
+    }
+
+    pub(crate) fn revocation(&self, organization: &Organization) -> Revocation {
+        Revocation::sign(&self.deposit_key, organization.id())
     }
 
     pub(crate) fn stop(&self, clinic: &Clinic) -> Item {
-        let wire = Revocation::sign(&self.deposit_key, clinic.org().id()).to_wire();
+        let wire = self.revocation(clinic.org()).to_wire();
         let content = Content::Revocation(UnverifiedRevocation::new(wire));
         Item { sequence: 0, grant: *self.grant(), content }
     }
