@@ -52,7 +52,7 @@ fn of_client(error: &ClientError) -> Option<&'static str> {
         ClientError::Protocol(_) => {
             "Check this machine's clock and update sealcare. If it stays, ask the organization, but not over this network."
         }
-        ClientError::Import { error, .. } => return of_file(error),
+        ClientError::Import { error, .. } => of_file(error),
         ClientError::AccountExists => {
             "Go on with `sealcare import FILE`, or choose another folder with `--home DIR`."
         }
@@ -103,7 +103,8 @@ fn of_transport(error: TransportError) -> Option<&'static str> {
         TransportError::Unreachable
         | TransportError::Deadline
         | TransportError::Unavailable
-        | TransportError::RateLimited => RETRY,
+        | TransportError::RateLimited
+        | TransportError::Bundle(BundleFault::Unreachable | BundleFault::Timeout) => RETRY,
         TransportError::Tls => {
             "Do not go on in this network: somebody may stand between. Try another network."
         }
@@ -125,7 +126,6 @@ fn of_transport(error: TransportError) -> Option<&'static str> {
         TransportError::Bundle(BundleFault::Tls | BundleFault::Redirect) => {
             "Do not go on: this may not be the organization. Try another network, or ask the organization."
         }
-        TransportError::Bundle(BundleFault::Unreachable | BundleFault::Timeout) => RETRY,
         TransportError::Bundle(_) => {
             "Tell the organization: its domain does not serve its keys as it should."
         }
@@ -136,8 +136,8 @@ fn of_transport(error: TransportError) -> Option<&'static str> {
     })
 }
 
-fn of_file(error: &RecordError) -> Option<&'static str> {
-    Some(match error {
+fn of_file(error: &RecordError) -> &'static str {
+    match error {
         RecordError::UnknownFormat | RecordError::NotFhir => {
             "Give an Apple Health export (export.zip or export.xml) or FHIR R4 JSON or NDJSON. Nothing was imported."
         }
@@ -147,7 +147,7 @@ fn of_file(error: &RecordError) -> Option<&'static str> {
         }
         RecordError::Read { .. } => "Check the disk that the file is on. Nothing was imported.",
         _ => "Nothing was imported.",
-    })
+    }
 }
 
 #[cfg(test)]

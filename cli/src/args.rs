@@ -24,18 +24,18 @@ Exit status:
   0   done
   1   failed, or `doctor` found a problem
   64  wrong usage or configuration
-  65  the input is damaged or not acceptable (a file, an invitation); nothing was changed
+  65  the input (a file, an invitation) is not acceptable; nothing was changed
   66  an input file cannot be read
-  69  the relay or the organization's domain cannot be reached or is unavailable; nothing is lost, try again
+  69  the relay or the organization's domain is not available; try again, nothing is lost
   74  the disk or the account's storage failed
-  75  another sealcare command was at work in this home for too long; try again
+  75  another sealcare command was at work for too long; try again
   77  refused: by you, by the relay, or by a check that protects you
 
 Health records, names and keys never appear in errors.";
 
 /// Share your health records with those who care for you, sealed so that only they can read them.
 #[derive(Debug, Parser)]
-#[command(name = "sealcare", version, about, after_help = AFTER_HELP, no_binary_name = true)]
+#[command(name = "sealcare", bin_name = "sealcare", version, after_help = AFTER_HELP, no_binary_name = true)]
 #[command(subcommand_required = true, arg_required_else_help = true, max_term_width = 100)]
 pub(crate) struct CommandLine {
     #[command(flatten)]
@@ -46,6 +46,7 @@ pub(crate) struct CommandLine {
 
 /// What every command takes.
 #[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Common options")]
 pub(crate) struct Options {
     /// Folder of the account [default: the platform's folder for application data]
     #[arg(long, value_name = "DIR", env = "SEALCARE_HOME", global = true, hide_env_values = true)]

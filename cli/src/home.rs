@@ -30,7 +30,7 @@ const KEYCHAIN_SERVICE: &str = "sealcare";
 const KEYCHAIN_ACCOUNT: &str = "account";
 
 /// What `config.toml` may say.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Config {
     /// Where the passphrase is, if not in `--passphrase-file`; none: the keychain.
@@ -42,7 +42,6 @@ pub(crate) struct Config {
 #[derive(Debug)]
 pub(crate) struct Home {
     dir: PathBuf,
-    config: Config,
     passphrase_file: Option<PathBuf>,
 }
 
@@ -61,8 +60,8 @@ impl Home {
                 .join("sealcare"),
         };
         let config = read_config(&dir.join(CONFIG_FILE))?;
-        let passphrase_file = options.passphrase_file.clone().or_else(|| config.passphrase_file.clone());
-        Ok(Self { dir, config, passphrase_file })
+        let passphrase_file = options.passphrase_file.clone().or(config.passphrase_file);
+        Ok(Self { dir, passphrase_file })
     }
 
     /// The folder.
@@ -119,7 +118,7 @@ impl Home {
             return Ok(());
         };
         let path = std::path::absolute(path).map_err(Error::HomeDir)?;
-        let config = Config { passphrase_file: Some(path), ..self.config.clone() };
+        let config = Config { passphrase_file: Some(path) };
         let text =
             toml::to_string(&config).map_err(|_| Error::Config("the passphrase file's path".into()))?;
         fs::write(self.dir.join(CONFIG_FILE), text).map_err(Error::HomeDir)

@@ -28,7 +28,8 @@ struct Findings {
 #[derive(Serialize)]
 struct Check {
     /// `storage`, `account`, `clock`, `relay` or `organization-keys`.
-    check: &'static str,
+    #[serde(rename = "check")]
+    name: &'static str,
     /// The relay or domain that it is about.
     about: Option<String>,
     outcome: Outcome,
@@ -142,7 +143,7 @@ fn clock(grants: &[GrantStatus], now: Timestamp) -> Check {
     let lived = grants.iter().flat_map(|grant| [Some(grant.created), grant.last_deposit, grant.heard]);
     match lived.flatten().max() {
         Some(latest) if latest > now => Check {
-            check: "clock",
+            name: "clock",
             about: None,
             outcome: Outcome::Failed,
             detail: "earlier than what was shared before".into(),
@@ -153,30 +154,30 @@ fn clock(grants: &[GrantStatus], now: Timestamp) -> Check {
 }
 
 impl Check {
-    fn of(check: &'static str, about: Option<String>, found: Result<String>) -> Self {
+    fn of(name: &'static str, about: Option<String>, found: Result<String>) -> Self {
         match found {
-            Ok(detail) => Self { check, about, outcome: Outcome::Ok, detail, advice: None },
+            Ok(detail) => Self { name, about, outcome: Outcome::Ok, detail, advice: None },
             Err(error) => {
                 let advice = error.advice();
-                Self { check, about, outcome: Outcome::Failed, detail: error.to_string(), advice }
+                Self { name, about, outcome: Outcome::Failed, detail: error.to_string(), advice }
             }
         }
     }
 
-    fn skipped(check: &'static str, why: &str) -> Self {
-        Self { check, about: None, outcome: Outcome::Skipped, detail: why.into(), advice: None }
+    fn skipped(name: &'static str, why: &str) -> Self {
+        Self { name, about: None, outcome: Outcome::Skipped, detail: why.into(), advice: None }
     }
 }
 
 impl fmt::Display for Findings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for Check { check, about, outcome, detail, advice } in &self.checks {
+        for Check { name, about, outcome, detail, advice } in &self.checks {
             let mark = match outcome {
                 Outcome::Ok => "ok",
                 Outcome::Failed => "FAILED",
                 Outcome::Skipped => "skipped",
             };
-            write!(f, "{mark:<8} {check}")?;
+            write!(f, "{mark:<8} {name}")?;
             if let Some(about) = about {
                 write!(f, " {about}")?;
             }

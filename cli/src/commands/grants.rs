@@ -14,7 +14,8 @@ struct Grants {
 
 #[derive(Serialize)]
 struct Grant {
-    grant: String,
+    #[serde(rename = "grant")]
+    id: String,
     code: String,
     domain: String,
     relay: String,
@@ -42,7 +43,7 @@ pub(super) fn state_name(state: GrantState) -> &'static str {
 impl From<&GrantStatus> for Grant {
     fn from(status: &GrantStatus) -> Self {
         Self {
-            grant: status.grant.to_hex(),
+            id: status.grant.to_hex(),
             code: status.short_code.to_string(),
             domain: status.domain.to_string(),
             relay: status.relay.to_string(),

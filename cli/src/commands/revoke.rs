@@ -9,7 +9,8 @@ use crate::{args::Revoke, context::Context, error::Result, grant_name, progress:
 
 #[derive(Serialize)]
 struct Stopped {
-    grant: String,
+    #[serde(rename = "grant")]
+    id: String,
     code: String,
     domain: String,
     /// `pending` or `confirmed`.
@@ -29,7 +30,7 @@ pub(super) async fn run(context: &Context, args: Revoke) -> Result<()> {
         RevocationState::Confirmed { at } => Some(rfc3339(at)),
     };
     let stopped = Stopped {
-        grant: grant.grant.to_hex(),
+        id: grant.grant.to_hex(),
         code: grant.short_code.to_string(),
         domain: grant.domain.to_string(),
         state: if confirmed_at.is_some() { "confirmed" } else { "pending" },
@@ -41,19 +42,12 @@ pub(super) async fn run(context: &Context, args: Revoke) -> Result<()> {
 impl fmt::Display for Stopped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { domain, code, .. } = self;
-        match &self.confirmed_at {
-            Some(at) => {
-                let day = at.get(..10).unwrap_or(at);
-                writeln!(f, "Stopped. {domain} confirmed on {day} that it destroyed its keys and copy.")
-            }
-            None => {
-                writeln!(
-                    f,
-                    "Stopped. The relay takes and hands out nothing more, and deletes what it holds."
-                )?;
-                writeln!(f, "{domain} has not confirmed yet: run `sealcare revoke {code}` again to see.")
-            }
+        if let Some(at) = &self.confirmed_at {
+            let day = at.get(..10).unwrap_or(at);
+            return writeln!(f, "Stopped. {domain} confirmed on {day} that it destroyed its keys and copy.");
         }
+        writeln!(f, "Stopped. The relay takes and hands out nothing more, and deletes what it holds.")?;
+        writeln!(f, "{domain} has not confirmed yet: run `sealcare revoke {code}` again to see.")
     }
 }
 
@@ -64,7 +58,7 @@ mod tests {
     #[test]
     fn a_stop_is_pending_until_it_is_confirmed() {
         let stopped = |confirmed_at: Option<&str>| Stopped {
-            grant: String::new(),
+            id: String::new(),
             code: "ABCD-EFGH".into(),
             domain: "clinic.example".into(),
             state: "",

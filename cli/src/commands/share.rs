@@ -25,7 +25,8 @@ struct Pass {
 /// What a pass did for one grant.
 #[derive(Debug, Serialize)]
 struct Grant {
-    grant: String,
+    #[serde(rename = "grant")]
+    id: String,
     code: String,
     domain: String,
     /// `deposited`, `waiting`, `revocation-pending`, `revoked` or `failed`.
@@ -96,7 +97,7 @@ fn summary(shared: Vec<SharedGrant>, statuses: &[GrantStatus]) -> (Pass, Option<
             Err(error) => (("failed", 0), Some(error)),
         };
         grants.push(Grant {
-            grant: grant.to_hex(),
+            id: grant.to_hex(),
             code: status.short_code.to_string(),
             domain: status.domain.to_string(),
             outcome,
@@ -170,7 +171,7 @@ mod tests {
     #[test]
     fn a_pass_tells_what_became_of_each_grant() {
         let grant = |outcome| Grant {
-            grant: String::new(),
+            id: String::new(),
             code: "ABCD-EFGH".into(),
             domain: "clinic.example".into(),
             outcome,

@@ -24,7 +24,8 @@ struct Status {
 
 #[derive(Serialize)]
 struct Grant {
-    grant: String,
+    #[serde(rename = "grant")]
+    id: String,
     code: String,
     domain: String,
     state: &'static str,
@@ -65,7 +66,7 @@ pub(super) async fn run(context: &Context) -> Result<()> {
 impl From<&GrantStatus> for Grant {
     fn from(status: &GrantStatus) -> Self {
         Self {
-            grant: status.grant.to_hex(),
+            id: status.grant.to_hex(),
             code: status.short_code.to_string(),
             domain: status.domain.to_string(),
             state: state_name(status.state),
@@ -151,7 +152,7 @@ mod tests {
     fn grant(state: &'static str) -> Grant {
         let now = Timestamp::from_millis(1_700_000_000_000);
         Grant {
-            grant: String::new(),
+            id: String::new(),
             code: "ABCD-EFGH".into(),
             domain: "clinic.example".into(),
             state,
