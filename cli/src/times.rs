@@ -53,7 +53,7 @@ mod tests {
 
     #[test]
     fn passes_keep_no_beat() {
-        let every = Duration::from_secs(60);
+        let every = Duration::from_mins(1);
         assert_eq!(jittered(every, 0.0), Duration::from_secs(30));
         assert_eq!(jittered(every, 1.0), Duration::from_secs(90));
     }

@@ -25,7 +25,7 @@ use crate::program::{BIRTH_DATE, Machine, NAME};
 use pki::Certificates;
 
 /// How long anything may take to happen.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 pub(crate) struct Clinic {
     pub(crate) organization: Arc<Organization>,
