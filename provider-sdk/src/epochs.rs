@@ -90,10 +90,10 @@ impl Organization {
 
 /// Destroys what is due and draws what is missing.
 pub(crate) fn rotate_keys(vault: &Vault, now: Timestamp, rng: &mut impl CryptoRng) -> Result<()> {
-    let epochs = vault.read(|tx| all(tx))?;
+    let epochs = vault.read(all)?;
     for (key, row) in &epochs {
         if !row.is_destroyed && now >= row.period().decrypt_until {
-            destroy(vault, key)?;
+            destroy(vault, *key)?;
         }
     }
     let live = epochs.iter().filter(|(_, row)| !row.is_destroyed);
@@ -105,7 +105,7 @@ pub(crate) fn rotate_keys(vault: &Vault, now: Timestamp, rng: &mut impl CryptoRn
 }
 
 /// The key first, for it is irreversible; the row says it afterwards.
-fn destroy(vault: &Vault, key: &KeyId) -> Result<()> {
+fn destroy(vault: &Vault, key: KeyId) -> Result<()> {
     vault.destroy_wrapping_key(&epoch_wrapping_key(key))?;
     vault.write(|tx| {
         let Some(mut row) = kept::get::<EpochRow>(tx, EPOCHS, key.as_bytes())? else { return Ok(()) };
@@ -128,7 +128,7 @@ pub(crate) fn mark_lost(tx: &mut WriteTransaction<'_>) -> Result<()> {
 fn draw(vault: &Vault, period: EpochPeriod, rng: &mut impl CryptoRng) -> Result<()> {
     let key = EpochKey::random(rng);
     let id = key.public().id();
-    let wrapping = epoch_wrapping_key(&id);
+    let wrapping = epoch_wrapping_key(id);
     vault.create_wrapping_key(&wrapping)?;
     vault.write(|tx| {
         tx.put_wrapped(&wrapping, EPOCH_SEEDS, id.as_bytes(), key.as_seed())?;

@@ -8,6 +8,7 @@ use sealcare_protocol::{
 };
 use sealcare_vault::{KeyRange, ReadTransaction, WriteTransaction};
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 use crate::error::{ProviderError, Result};
 use crate::inbox::queue;
@@ -124,7 +125,7 @@ impl Binding {
 #[derive(Deserialize, Serialize)]
 pub(crate) struct StatementRow {
     #[serde(with = "kept::hex")]
-    statement: Vec<u8>,
+    statement: Zeroizing<Vec<u8>>,
     pub(crate) held: BTreeSet<HoldReason>,
     pub(crate) lease_until: u64,
     pub(crate) since: u64,
@@ -143,7 +144,7 @@ impl StatementRow {
         now: Timestamp,
     ) -> Self {
         Self {
-            statement: statement.encode().to_vec(),
+            statement: statement.encode(),
             held,
             lease_until: lease.as_millis(),
             since: now.as_millis(),
@@ -156,7 +157,7 @@ impl StatementRow {
     }
 
     pub(crate) fn adopt(&mut self, statement: &Statement) {
-        self.statement = statement.encode().to_vec();
+        self.statement = statement.encode();
     }
 
     pub(crate) fn load(tx: &ReadTransaction<'_>, grant: &GrantId) -> Result<Option<Self>> {

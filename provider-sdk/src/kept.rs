@@ -55,15 +55,16 @@ pub(crate) fn count_up(tx: &mut WriteTransaction<'_>, space: Space, name: &[u8])
 pub(crate) mod hex {
     use data_encoding::HEXLOWER;
     use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
+    use zeroize::Zeroizing;
 
     pub(crate) fn serialize<S: Serializer>(bytes: &impl AsRef<[u8]>, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_str(&HEXLOWER.encode(bytes.as_ref()))
+        to.serialize_str(&Zeroizing::new(HEXLOWER.encode(bytes.as_ref())))
     }
 
     pub(crate) fn deserialize<'de, D: Deserializer<'de>, T: TryFrom<Vec<u8>>>(
         from: D,
     ) -> Result<T, D::Error> {
-        let text = String::deserialize(from)?;
+        let text = Zeroizing::new(String::deserialize(from)?);
         let bytes = HEXLOWER.decode(text.as_bytes()).map_err(|_| D::Error::custom("hexadecimal"))?;
         T::try_from(bytes).map_err(|_| D::Error::custom("length"))
     }

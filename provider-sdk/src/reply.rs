@@ -4,6 +4,7 @@ use rand_core::CryptoRng;
 use sealcare_protocol::{GrantId, Refusal, RefusalReason, Reply, ReplyKey, SenderId, SessionId, Timestamp};
 use sealcare_vault::{KeyRange, ReadTransaction, WriteTransaction};
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 use crate::error::{ProviderError, Result};
 use crate::grant::StatementRow;
@@ -25,7 +26,7 @@ pub(crate) struct SenderRow {
     #[serde(with = "kept::hex")]
     session: [u8; 16],
     #[serde(with = "kept::hex")]
-    reply_key: Vec<u8>,
+    reply_key: Zeroizing<Vec<u8>>,
     /// Of the last reply.
     reply_counter: u64,
     pub(crate) must_resync: bool,
@@ -65,7 +66,7 @@ impl SenderRow {
         Self {
             next_sequence,
             session: *reply_key.session().as_bytes(),
-            reply_key: reply_key.to_kept().to_vec(),
+            reply_key: reply_key.to_kept(),
             reply_counter: 0,
             must_resync: false,
             refusals: Vec::new(),
@@ -76,7 +77,7 @@ impl SenderRow {
     /// Answers on another session from now on.
     pub(crate) fn move_to(&mut self, reply_key: &ReplyKey, now: Timestamp) {
         self.session = *reply_key.session().as_bytes();
-        self.reply_key = reply_key.to_kept().to_vec();
+        self.reply_key = reply_key.to_kept();
         self.heard = now.as_millis();
     }
 

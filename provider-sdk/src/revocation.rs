@@ -159,7 +159,7 @@ impl Organization {
     /// Destroys the keys of grants that are over. Runs after each receipt and on opening, so that a crash in
     /// between changes nothing.
     pub(crate) fn finish_destructions(&self) -> Result<()> {
-        for (grant, due) in self.vault.read(|tx| due(tx))? {
+        for (grant, due) in self.vault.read(due)? {
             if due.is_destroyed {
                 continue;
             }
@@ -179,7 +179,7 @@ impl Organization {
     /// Signs what the relay does not have yet. Only what is destroyed, here and by the
     /// application, is confirmed.
     pub(crate) fn unconfirmed(&self, now: Timestamp) -> Result<Vec<Unconfirmed>> {
-        let due = self.vault.read(|tx| due(tx))?;
+        let due = self.vault.read(due)?;
         let bundle = self.bundle();
         let destroyed = due.into_iter().filter(|(_, due)| due.is_destroyed && due.is_applied);
         let sign = |(grant, due): (GrantId, DueConfirmation)| Unconfirmed {

@@ -53,6 +53,6 @@ pub fn grant_wrapping_key(grant: &GrantId) -> Vec<u8> {
     [b"grant ".as_slice(), grant.as_bytes()].concat()
 }
 
-pub(crate) fn epoch_wrapping_key(key: &KeyId) -> Vec<u8> {
+pub(crate) fn epoch_wrapping_key(key: KeyId) -> Vec<u8> {
     [b"epoch ".as_slice(), key.as_bytes()].concat()
 }

@@ -29,13 +29,13 @@ const REPLIES_MAX: usize = 64;
 /// Calls that carry replies and confirmations at once.
 const CALLS_MAX: usize = 8;
 /// A halted grant is tried again on a new subscription.
-const HALTED_RETRY: Duration = Duration::from_secs(60);
+const HALTED_RETRY: Duration = Duration::from_mins(1);
 /// The application is behind; look again after this.
 const FULL_RETRY: Duration = Duration::from_millis(100);
 /// What is left to say is said for this long when stopping.
 const FAREWELL: Duration = Duration::from_secs(3);
 const BACKOFF_MIN: Duration = Duration::from_millis(500);
-const BACKOFF_MAX: Duration = Duration::from_secs(60);
+const BACKOFF_MAX: Duration = Duration::from_mins(1);
 /// Tombstones asked for at a time.
 const REVOKED_PAGE: u32 = 1_000;
 
@@ -224,11 +224,10 @@ impl Subscriber {
     async fn confirm(&self, unconfirmed: Unconfirmed) -> Result<()> {
         let grant: GrantId = *unconfirmed.confirmation.grant();
         match self.channel.confirm_revocation(&unconfirmed.confirmation).await {
-            Ok(()) => {}
+            // Not found: a tombstone that this relay lost; it comes again with the patient's next call.
+            Ok(()) | Err(TransportError::NotFound) => {}
             // The relay waits for no word about a grant that the patient has not revoked.
             Err(error) if unconfirmed.cause == Cause::Rejected && !error.is_transient() => {}
-            // A tombstone that this relay lost; it will come again with the patient's next call.
-            Err(TransportError::NotFound) => {}
             Err(error) => return Err(error.into()),
         }
         let organization = Arc::clone(&self.organization);
@@ -239,9 +238,8 @@ impl Subscriber {
         let organization = Arc::clone(&self.organization);
         let Some(bundle) = blocking(move || organization.unpublished_bundle()).await? else { return Ok(()) };
         match self.channel.put_bundle(&bundle).await {
-            Ok(()) => {}
-            // The mirror has this one, or a newer one of another replica.
-            Err(TransportError::Stale) => {}
+            // Stale: the mirror has this one, or a newer one of another replica.
+            Ok(()) | Err(TransportError::Stale) => {}
             Err(error) => return Err(error.into()),
         }
         let organization = Arc::clone(&self.organization);

@@ -66,9 +66,12 @@ fn a_stuck_grant_does_not_hold_up_others() {
     let other = Patient::new(&clinic, &clinic.invite(InvitationChannel::SignIn));
     let mut other_init = other.start(&clinic, 0);
     clinic.receive(other.grant(), &other_init.envelope);
-    clinic.receive(patient.grant(), &seal(&mut init.session, vec![heart_rate("a", 1)]));
-    clinic.receive(other.grant(), &seal(&mut other_init.session, vec![heart_rate("a", 2)]));
-    clinic.receive(patient.grant(), &seal(&mut init.session, vec![heart_rate("a", 3)]));
+    // More than are taken up at a time.
+    for value in 0..50 {
+        clinic.receive(patient.grant(), &seal(&mut init.session, vec![heart_rate("a", value)]));
+    }
+    clinic.receive(other.grant(), &seal(&mut other_init.session, vec![heart_rate("a", 99)]));
+    clinic.receive(patient.grant(), &seal(&mut init.session, vec![heart_rate("a", 50)]));
     let mut told = Vec::new();
     let outcome = clinic.org().process(|_, event| {
         if event.grant == *patient.grant() {
@@ -79,7 +82,8 @@ fn a_stuck_grant_does_not_hold_up_others() {
     });
     assert!(outcome.is_err());
     assert_eq!(told, ["records"]);
-    assert_eq!(clinic.told(), ["1 /min", "3 /min"]);
+    let expected: Vec<_> = (0..=50).map(|value| format!("{value} /min")).collect();
+    assert_eq!(clinic.told(), expected);
 }
 
 #[test]

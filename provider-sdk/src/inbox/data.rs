@@ -142,8 +142,8 @@ fn check_change(change: Change, scope: &Scope) -> Result<KeptChange, DataRefusal
 /// The end of a record's time, else its start; before 1970 is 1970.
 fn last_instant(effective: &Effective) -> Timestamp {
     let instant = effective.end().or(effective.start());
-    let millis = instant.map_or(0, |instant| instant.as_millisecond());
-    Timestamp::from_millis(u64::try_from(millis).unwrap_or(0))
+    let millis = instant.and_then(|instant| u64::try_from(instant.as_millisecond()).ok());
+    Timestamp::from_millis(millis.unwrap_or(0))
 }
 
 fn reason(refusal: DataRefusal) -> RefusalReason {

@@ -99,6 +99,7 @@ pub struct Delivery {
 }
 
 /// A record's new state. Apply it by the record's id within its grant.
+#[allow(clippy::large_enum_variant, reason = "nearly every change is an upsert")]
 pub enum RecordChange {
     /// It is this now.
     Upsert(Record),

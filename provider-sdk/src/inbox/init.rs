@@ -150,16 +150,13 @@ fn binding(tx: &WriteTransaction<'_>, grant: &GrantId) -> Result<Binding> {
 /// Closes the sender's session before, opens this one, and notes how its numbers fit.
 fn settle_sender(tx: &mut WriteTransaction<'_>, init: &AcceptedInit, now: Timestamp) -> Result<()> {
     let (grant, session) = (&init.grant, &init.session);
-    let mut row = match SenderRow::load(tx, grant, &init.sender)? {
-        Some(mut row) => {
-            tx.delete(SESSIONS, &session_key(grant, &row.session()))?;
-            row.move_to(&init.reply_key, now);
-            row
-        }
-        None => {
-            make_room(tx, grant)?;
-            SenderRow::new(&init.reply_key, 0, now)
-        }
+    let mut row = if let Some(mut row) = SenderRow::load(tx, grant, &init.sender)? {
+        tx.delete(SESSIONS, &session_key(grant, &row.session()))?;
+        row.move_to(&init.reply_key, now);
+        row
+    } else {
+        make_room(tx, grant)?;
+        SenderRow::new(&init.reply_key, 0, now)
     };
     if init.base == BaseDecision::Gap {
         row.must_resync = true;

@@ -58,8 +58,8 @@ impl Organization {
             if queue::waiting(tx)? >= queue::WAITING_MAX {
                 return Err(ProviderError::Full);
             }
-            let live = items.iter().filter(|item| !halted.0.contains(&item.grant));
-            live.map(|item| self.settle(tx, item, now)).collect::<Result<()>>()
+            let mut live = items.iter().filter(|item| !halted.0.contains(&item.grant));
+            live.try_for_each(|item| self.settle(tx, item, now))
         });
         let settlements = match at_once {
             Ok(()) => items.iter().map(|item| halted.of(&item.grant)).collect(),

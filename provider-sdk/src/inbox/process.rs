@@ -30,8 +30,7 @@ impl Organization {
         let mut stuck = Stuck::default();
         let mut done = 0;
         loop {
-            let page = self.page(&stuck)?;
-            let Some(last) = page.last().cloned() else { break };
+            let Some(page) = self.page(&mut stuck)? else { break };
             let together = self
                 .vault
                 .write(|tx| page.iter().map(|key| take(tx, key, &mut apply)).sum::<Result<usize>>());
@@ -40,7 +39,6 @@ impl Organization {
                 Err(error) if error.needs_reopening() => return Err(error),
                 Err(_) => self.process_singly(&page, &mut stuck, &mut apply)?,
             };
-            stuck.after = Some(last);
         }
         if done > 0 {
             // A revocation that was taken up can be confirmed now.
@@ -78,17 +76,17 @@ impl Organization {
         Ok(done)
     }
 
-    /// The keys of the next events that nobody is stuck before.
-    fn page(&self, stuck: &Stuck) -> Result<Vec<Vec<u8>>> {
-        self.vault.write(|tx| {
+    /// The keys of the next events, but for those that wait behind one that failed; `None` at the end.
+    fn page(&self, stuck: &mut Stuck) -> Result<Option<Vec<Vec<u8>>>> {
+        // In a writing transaction, for a destruction between two reads could close what is waiting.
+        let rows = self.vault.write(|tx| {
             let range = stuck.after.as_ref().map_or(KeyRange::all(), |key| KeyRange::all().after(key));
-            let rows = tx.scan(QUEUE, &range, PAGE_EVENTS_MAX)?;
-            let free = rows.into_iter().filter(|(_, row)| {
-                Entry::decode(row)
-                    .map_or(true, |entry| !stuck.grants.contains(&GrantId::from_bytes(entry.grant)))
-            });
-            Ok(free.map(|(key, _)| key).collect())
-        })
+            Ok::<_, ProviderError>(tx.scan(QUEUE, &range, PAGE_EVENTS_MAX)?)
+        })?;
+        let Some((last, _)) = rows.last() else { return Ok(None) };
+        stuck.after = Some(last.clone());
+        let free = rows.into_iter().filter(|(_, row)| stuck.is_free(row));
+        Ok(Some(free.map(|(key, _)| key).collect()))
     }
 }
 
@@ -98,6 +96,13 @@ struct Stuck {
     grants: HashSet<GrantId>,
     after: Option<Vec<u8>>,
     first_error: Option<ProviderError>,
+}
+
+impl Stuck {
+    fn is_free(&self, row: &[u8]) -> bool {
+        let is_stuck = |entry: Entry| self.grants.contains(&GrantId::from_bytes(entry.grant));
+        self.grants.is_empty() || !Entry::decode(row).is_ok_and(is_stuck)
+    }
 }
 
 fn grant_of(tx: &WriteTransaction<'_>, key: &[u8]) -> Result<Option<GrantId>> {

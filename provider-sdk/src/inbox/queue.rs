@@ -11,8 +11,8 @@ use crate::spaces::{COUNTERS, HELD, QUEUE, grant_wrapping_key};
 
 /// Events that wait at most before nothing more is received.
 pub(crate) const WAITING_MAX: u64 = 10_000;
-/// Events that are taken up at a time.
-pub(crate) const PAGE_EVENTS_MAX: usize = 64;
+/// Events that are taken up at a time; each may hold a megabyte.
+pub(crate) const PAGE_EVENTS_MAX: usize = 16;
 
 const NEXT: &[u8] = b"next event";
 
