@@ -14,7 +14,9 @@ use crate::{
 
 /// Bodies that are packed in one transaction.
 const BODIES_A_TURN: usize = 16;
-/// Changes that are looked at for one body.
+/// Changes that are looked up at a time.
+const PAGE_CHANGES: usize = 512;
+/// Changes that are looked at for one body; most may be out of scope.
 const CHANGES_MAX: usize = 8_192;
 /// Bytes of changes that are tried as one body; the protocol's bound is 1 MiB before compression.
 const INFLATED_TARGET: usize = 900 * 1024;
@@ -111,17 +113,24 @@ struct Gathered {
 /// The next changes that the scope covers, about as many as a body holds.
 fn gather(tx: &ReadTransaction<'_>, row: &GrantRow) -> Result<Gathered> {
     let mut gathered = Gathered { changes: Vec::new(), count: 0, scanned: None };
-    let mut bytes = 0;
-    for (version, key) in changes_after(tx, row.outbox.scanned, CHANGES_MAX)? {
-        let (record, json) = load_record(tx, &key)?;
-        if covers(row, &record) {
-            bytes += json.len() + record.id.len() + CHANGE_OVERHEAD;
-            if bytes > INFLATED_TARGET && !gathered.changes.is_empty() {
-                break;
-            }
-            gathered.changes.push((version, change(record, json)?));
+    let (mut bytes, mut looked_at) = (0, 0);
+    'pages: while looked_at < CHANGES_MAX {
+        let page = changes_after(tx, gathered.scanned.unwrap_or(row.outbox.scanned), PAGE_CHANGES)?;
+        if page.is_empty() {
+            break;
         }
-        gathered.scanned = Some(version);
+        looked_at += page.len();
+        for (version, key) in page {
+            let (record, json) = load_record(tx, &key)?;
+            if covers(row, &record) {
+                bytes += json.len() + record.id.len() + CHANGE_OVERHEAD;
+                if bytes > INFLATED_TARGET && !gathered.changes.is_empty() {
+                    break 'pages;
+                }
+                gathered.changes.push((version, change(record, json)?));
+            }
+            gathered.scanned = Some(version);
+        }
     }
     gathered.count = gathered.changes.len();
     Ok(gathered)
