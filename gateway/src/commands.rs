@@ -4,8 +4,7 @@
 use std::io::{self, Write as _};
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use sealcare_protocol::{Clock as _, SystemClock};
-use sealcare_provider::Organization;
+use sealcare_provider::{Clock as _, Organization, SystemClock};
 use sealcare_vault::VaultError;
 use serde_json::json;
 

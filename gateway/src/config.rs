@@ -9,7 +9,7 @@ use std::{
 };
 
 use clap::{Args, ValueEnum};
-use sealcare_transport::{Trust, danger::Exceptions};
+use sealcare_provider::{Trust, danger::Exceptions};
 use serde::Deserialize;
 
 use crate::error::{GatewayError, Result};

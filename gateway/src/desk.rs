@@ -3,11 +3,10 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use sealcare_protocol::{Clock, GrantId, Person, SystemClock, Timestamp};
 use sealcare_provider::{
-    ChartPatient, Grant, GrantStatus, InvitationChannel, LinkState, Organization, ProviderError,
+    ChartPatient, Clock, DirectoryChannel, Grant, GrantId, GrantStatus, InvitationChannel, LinkState,
+    Organization, OrganizationState, Person, ProviderError, SystemClock, Timestamp, Trust,
 };
-use sealcare_transport::{DirectoryChannel, OrganizationState, Trust};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 

@@ -3,8 +3,7 @@
 
 use std::io;
 
-use sealcare_provider::ProviderError;
-use sealcare_transport::TransportError;
+use sealcare_provider::{ProviderError, TransportError};
 use sealcare_vault::VaultError;
 
 /// The gateway's result.

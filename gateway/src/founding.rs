@@ -2,8 +2,7 @@
 
 use std::{fs, path::Path, sync::Arc};
 
-use sealcare_protocol::{Clock as _, Domain, RelayOrigin, SystemClock};
-use sealcare_provider::{Organization, ProviderError, Roots};
+use sealcare_provider::{Clock as _, Domain, Organization, ProviderError, RelayOrigin, Roots, SystemClock};
 use sealcare_vault::Vault;
 use serde::Serialize;
 

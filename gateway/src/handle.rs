@@ -3,8 +3,7 @@
 use std::{fmt, str::FromStr};
 
 use data_encoding::HEXLOWER;
-use sealcare_protocol::GrantId;
-use sealcare_provider::Grant;
+use sealcare_provider::{Grant, GrantId};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 

@@ -127,7 +127,7 @@ impl std::fmt::Debug for Line {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sealcare_protocol::GrantId;
+    use sealcare_provider::GrantId;
 
     #[test]
     fn a_record_is_its_resource_as_it_was_written_or_an_event() {

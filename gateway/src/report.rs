@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sealcare_protocol::GrantId;
-use sealcare_provider::{Grant, GrantStatus, LinkState};
+use sealcare_provider::{Grant, GrantId, GrantStatus, LinkState};
 use serde::{Deserialize, Serialize};
 
 use crate::desk::Desk;

@@ -3,8 +3,7 @@
 
 use std::{fs, future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
-use sealcare_protocol::{Clock as _, SystemClock};
-use sealcare_provider::{Organization, Subscriber};
+use sealcare_provider::{Clock as _, Organization, Subscriber, SystemClock};
 use sealcare_vault::VaultError;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;

@@ -1,6 +1,6 @@
 //! The journal of the record view: numbers, in the order of the changes.
 
-use sealcare_protocol::GrantId;
+use sealcare_provider::GrantId;
 use sealcare_vault::{KeyRange, ReadTransaction, WriteTransaction};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;

@@ -3,8 +3,7 @@
 use std::collections::HashMap;
 use std::ops::Bound;
 
-use sealcare_protocol::{GrantId, Timestamp};
-use sealcare_provider::Organization;
+use sealcare_provider::{GrantId, Organization, Timestamp};
 use sealcare_vault::{KeyRange, ReadTransaction};
 
 use super::journal::{Entry, head};

@@ -12,8 +12,7 @@ mod rows;
 
 use std::collections::BTreeMap;
 
-use sealcare_protocol::GrantId;
-use sealcare_provider::{ChartPatient, EventKind, InboxEvent, ProviderError, RecordChange};
+use sealcare_provider::{ChartPatient, EventKind, GrantId, InboxEvent, ProviderError, RecordChange};
 use sealcare_records::Record;
 use sealcare_vault::{KeyRange, ReadTransaction, Vault, WriteTransaction};
 

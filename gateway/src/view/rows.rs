@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sealcare_protocol::{GrantId, Timestamp};
-use sealcare_provider::{APPLICATION_SPACES_FROM, grant_wrapping_key};
+use sealcare_provider::{APPLICATION_SPACES_FROM, GrantId, Timestamp, grant_wrapping_key};
 use sealcare_records::{Record, RecordId};
 use sealcare_vault::{KeyRange, ReadTransaction, Space, Vault, WriteTransaction};
 use serde::{Deserialize, Serialize};
