@@ -252,6 +252,21 @@ mod tests {
     }
 
     #[test]
+    fn a_body_longer_than_any_sender_makes_is_refused() {
+        let noise = |len: usize| {
+            let blocks = (0..len).step_by(32).flat_map(|i| crate::transcript::sha256(&i.to_be_bytes()));
+            let fhir = blocks.collect::<Vec<_>>().into();
+            Body { changes: vec![Change { state: ChangeState::Upsert(fhir), ..change(0) }] }
+        };
+        let full = noise(BODY_BYTES_MAX - 1024);
+        assert_eq!(Body::decode(&full.encode().unwrap().bytes), Ok(full));
+        let body = wire::Body { changes: noise(BODY_BYTES_MAX).changes.iter().map(to_wire).collect() };
+        let bytes = zstd::bulk::compress(&body.encode_to_vec(), ZSTD_LEVEL).unwrap();
+        assert!(bytes.len() > BODY_BYTES_MAX, "the slack of padding would take it");
+        assert_eq!(Body::decode(&bytes), Err(Error::Malformed("body")));
+    }
+
+    #[test]
     fn a_frame_that_asks_for_a_huge_window_is_refused() {
         // Magic; descriptor without single segment or size; window 2^27; one raw last block of one byte.
         let frame = |window_log: u8| [0x28, 0xb5, 0x2f, 0xfd, 0, (window_log - 10) << 3, 9, 0, 0, 0];

@@ -13,7 +13,7 @@ use sealcare_protocol::{
     EpochKey, EpochLookup, EpochPeriod, GatewayKey, GrantId, GrantState, InitRefusal, KeyBundle,
     KeyBundleDraft, KeyId, KnownGrant, LinkCodeHash, OpenInvitation, OpenedData, ReceiverSession,
     ReceiverState, Refusal, RefusalReason, Reply, ReplyKey, RootKey, Scope, SenderId, SessionId,
-    StatementDecision, Succession, Successions, Timestamp, missing_epochs, receive_init,
+    StatementDecision, Succession, Successions, Timestamp, TypeName, missing_epochs, receive_init,
 };
 
 use super::relay::Relay;
@@ -56,6 +56,14 @@ pub(crate) struct Store {
 struct Epoch {
     key: EpochKey,
     entry: EpochEntry,
+}
+
+impl Store {
+    /// The types that the standing statement covers.
+    pub(crate) fn scope_types(&self) -> Vec<&str> {
+        let standing = self.standing.iter();
+        standing.flat_map(|standing| standing.scope.types.iter().map(TypeName::as_str)).collect()
+    }
 }
 
 pub(crate) struct Organization {
