@@ -149,7 +149,7 @@ impl Story {
         while let Ok(line) = timeout_at(Instant::now(), self.relay_sees.next_line()).await {
             let Some(line) = line? else { break };
             if let Some((bytes, hex)) = line.split_once(' ') {
-                newest = Some(format!("{hex}… {bytes} B"));
+                newest = Some(format!("{bytes} B  {hex}…"));
             }
         }
         Ok(newest)
@@ -254,7 +254,7 @@ impl Story {
         let name = loop {
             let status: serde_json::Value =
                 serde_json::from_str(&role::gateway(&self.cast.gateway("status", &["--json"])).await?)?;
-            let refusals = status["refusals"].as_object().context("the gateway tells no refusals")?;
+            let refusals = status["refused_by"].as_object().context("the gateway tells no refusals")?;
             // The envelopes after it are missing one before them; the first cause is the one that did not open.
             if let Some(name) =
                 refusals.keys().find(|name| *name != "data-gap" && *name != "data-unknown-session")
