@@ -63,9 +63,10 @@ fn run_tests(workspace: &Workspace, report: &mut Report) {
     }
     report.step("tests", || counted(&mut tests));
     report.step("real data", || real_data_tests(data.as_deref()));
-    report.step("demo", || demo(workspace, &[]));
+    report.step("demo", || demo(workspace, &[], has_told_its_story));
+    report.step("demo with a flipped bit", || demo(workspace, &["--break".into()], has_refused));
     report.step("demo on real files", || match &data {
-        Some(folder) => demo(workspace, &demo_files(folder)?),
+        Some(folder) => demo(workspace, &demo_files(folder)?, has_told_its_story),
         None => Ok(Outcome::LeftOut(data_advice())),
     });
 }
@@ -108,32 +109,35 @@ fn demo_files(data: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// Runs the demo; it passes if it exits with 0 and its last line is the object that `--json` promises.
-fn demo(workspace: &Workspace, files: &[PathBuf]) -> Result<Outcome> {
+/// Runs the demo; it passes if it exits with 0 and `holds` is true of the object that `--json` promises.
+fn demo(workspace: &Workspace, arguments: &[PathBuf], holds: fn(&Value) -> bool) -> Result<Outcome> {
     let program = workspace.target.join("debug").join("sealcare-demo");
-    if !program.exists() {
-        return Ok(Outcome::of(false));
-    }
     let output = Command::new(program)
         .arg("--json")
-        .args(files)
+        .args(arguments)
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
         .output()
         .context("the demo did not start")?;
     let text = String::from_utf8_lossy(&output.stdout);
     print!("{text}");
-    Ok(Outcome::of(output.status.success() && has_told_its_story(&text)))
+    let story =
+        serde_json::from_str(text.trim()).context("the demo printed something else than an object")?;
+    Ok(Outcome::of(output.status.success() && holds(&story)))
 }
 
-/// Whether the demo's object says that something was opened and nothing was found or left.
-fn has_told_its_story(output: &str) -> bool {
-    let Ok(story) = serde_json::from_str::<Value>(output.trim()) else { return false };
+/// Whether everything that was shared was opened, and nothing was found at the relay or left after the stop.
+fn has_told_its_story(story: &Value) -> bool {
     story["records_opened"].as_u64().is_some_and(|opened| opened > 0)
         && story["records_opened"] == story["records_shared"]
         && story["plaintext_found_at_relay"].as_u64() == Some(0)
         && story["revocation_confirmed"].as_bool() == Some(true)
         && story["opened_after_revocation"].as_u64() == Some(0)
+}
+
+/// Whether the envelope that the relay altered was refused by name.
+fn has_refused(story: &Value) -> bool {
+    story["refused_by"].as_str().is_some_and(|name| !name.is_empty())
 }
 
 /// Bans, licences and sources; advisories need the network and belong to a schedule, not to a test.
@@ -146,16 +150,35 @@ fn deny() -> Result<Outcome> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
     fn the_demos_object_is_judged_by_its_contents() {
-        let story = r#"{"records_shared": 3, "records_opened": 3, "plaintext_found_at_relay": 0,
-            "revocation_confirmed": true, "opened_after_revocation": 0}"#;
-        assert!(has_told_its_story(story));
-        assert!(!has_told_its_story(&story.replace("\"records_opened\": 3", "\"records_opened\": 2")));
-        assert!(!has_told_its_story(&story.replace("relay\": 0", "relay\": 1")));
-        assert!(!has_told_its_story(&story.replace("true", "false")));
-        assert!(!has_told_its_story(""));
+        let story = json!({
+            "records_shared": 3, "records_opened": 3, "plaintext_found_at_relay": 0,
+            "revocation_confirmed": true, "opened_after_revocation": 0,
+        });
+        assert!(has_told_its_story(&story));
+        for (field, wrong) in [
+            ("records_opened", json!(2)),
+            ("plaintext_found_at_relay", json!(1)),
+            ("revocation_confirmed", json!(false)),
+            ("opened_after_revocation", json!(1)),
+            ("opened_after_revocation", Value::Null),
+        ] {
+            let mut other = story.clone();
+            other[field] = wrong;
+            assert!(!has_told_its_story(&other), "{field}");
+        }
+        let nothing = json!({"records_shared": 0, "records_opened": 0});
+        assert!(!has_told_its_story(&nothing));
+    }
+
+    #[test]
+    fn a_flipped_bit_needs_a_named_refusal() {
+        assert!(has_refused(&json!({"refused_by": "data-open"})));
+        assert!(!has_refused(&json!({"refused_by": ""})) && !has_refused(&json!({})));
     }
 }
