@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use prost::Message as _;
-use sealcare_proto::v1 as wire;
 use sealcare_protocol::{GrantId, KeyBundle, OrganizationId, Timestamp, UnverifiedKeyBundle};
 use sealcare_transport::{DirectoryChannel, fetch_bundle_at_domain};
 use sealcare_vault::{ReadTransaction, WriteTransaction};
@@ -29,8 +28,8 @@ pub(crate) fn keep(tx: &mut WriteTransaction<'_>, id: &GrantId, bundle: &KeyBund
 /// The kept bundle. It is verified again as of the time when it was verified first, and may have expired since.
 pub(crate) fn load(tx: &ReadTransaction<'_>, id: &GrantId, row: &GrantRow) -> Result<KeyBundle> {
     let kept = tx.get(BUNDLES, id.as_bytes())?.ok_or(ClientError::Kept(BUNDLES.name()))?;
-    let signed = wire::Signed::decode(kept.as_slice()).map_err(|_| ClientError::Kept(BUNDLES.name()))?;
-    Ok(UnverifiedKeyBundle::new(signed)?.verify(&row.organization, row.bundle_verified)?)
+    let unverified = UnverifiedKeyBundle::decode(&kept).map_err(|_| ClientError::Kept(BUNDLES.name()))?;
+    Ok(unverified.verify(&row.organization, row.bundle_verified)?)
 }
 
 impl Patient {
