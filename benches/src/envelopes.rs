@@ -21,7 +21,7 @@ impl EnvelopeMill {
     }
 
     /// The first envelope of a session.
-    pub(crate) fn init(&mut self, session: &SessionId, key: &KeyId) -> Bytes {
+    pub(crate) fn init(&mut self, session: &SessionId, key: KeyId) -> Bytes {
         self.envelope(&[&[1, 1], &session.as_bytes()[..], key.as_bytes()].concat(), INIT_BYTES)
     }
 
@@ -59,7 +59,7 @@ mod tests {
         let Some(EnvelopeHeader::Data(header)) = EnvelopeHeader::parse(&first) else { panic!("not data") };
         assert_eq!((header.session, header.counter), (session(7), 3));
         assert_ne!(first[42..], second[42..]);
-        let init = mill.init(&session(1), &KeyId::from_bytes([9; 8]));
+        let init = mill.init(&session(1), KeyId::from_bytes([9; 8]));
         assert!(matches!(EnvelopeHeader::parse(&init), Some(EnvelopeHeader::Init(_))));
     }
 }

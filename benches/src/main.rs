@@ -76,6 +76,9 @@ fn main() -> ExitCode {
 }
 
 fn measure(cli: &Cli) -> anyhow::Result<()> {
+    if cfg!(debug_assertions) {
+        eprintln!("sealcare-benches: built without --release: the figures say nothing");
+    }
     let mut report = Report::new(cli.rounds);
     let includes = |suite| cli.suite == suite || cli.suite == Suite::All;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;

@@ -35,7 +35,7 @@ const TICKET_LIFETIME: Duration = Duration::from_hours(7 * 24);
 const CLEAR_BYTES: usize = 26;
 /// A store that uses less processor time than a tenth of this in it has nothing left to do.
 const CALM: Duration = Duration::from_millis(100);
-const CALM_WITHIN: Duration = Duration::from_secs(60);
+const CALM_WITHIN: Duration = Duration::from_mins(1);
 
 /// A store and the patients that it knows.
 pub(crate) struct Population {
@@ -85,7 +85,7 @@ impl Population {
             {
                 done??;
             }
-            let start = DepositBatch::new(vec![self.mill.init(&session(index), &epoch)])?;
+            let start = DepositBatch::new(vec![self.mill.init(&session(index), epoch)])?;
             let (store, key) = (Arc::clone(&self.store), *key);
             let acceptance = Acceptance {
                 organization: self.organization,

@@ -15,6 +15,7 @@ use bytes::Bytes;
 use sealcare_protocol::{DepositKey, EncodedBody, SenderSession, SystemClock};
 use sealcare_transport::{
     Cursor, Delivery, DepositOutcome, DirectoryChannel, LaneRange, OrganizationChannel, PatientChannel,
+    Subscription,
 };
 use tokio::task::JoinSet;
 
@@ -35,6 +36,9 @@ const SHAPES: [(usize, usize); 3] = [(1, 400), (10, 200), (100, 40)];
 const BODY_BYTES: u32 = 1_024;
 /// Envelopes that may be under way to the subscriber.
 const CREDIT: u32 = 10_000;
+/// How long acknowledgements may take, and how often they are looked for.
+const SETTLED_WITHIN: Duration = Duration::from_mins(2);
+const SETTLED_AGAIN: Duration = Duration::from_millis(5);
 /// Envelopes after which the subscriber gives credit and acknowledges.
 const CREDIT_STEP: u32 = 2_000;
 
@@ -78,7 +82,8 @@ pub(crate) async fn measure(report: &mut Report, disk: &Path) -> anyhow::Result<
         depositors.push(Depositor::open(&courier, &clinic).await?);
     }
     let mut subscriber = Subscriber { organization, cursors: Vec::new() };
-    subscriber.drain(PATIENTS, Receipt::Acknowledged).await?;
+    let acknowledging = subscriber.drain(PATIENTS, Receipt::Acknowledged).await?;
+    settled(&depositors, acknowledging).await?;
     report.begin("relay (TLS, 1 KiB, 16 patients, clients on the same processors)");
     for _ in 0..report.rounds() {
         for (batch, deposits) in SHAPES {
@@ -93,8 +98,8 @@ pub(crate) async fn measure(report: &mut Report, disk: &Path) -> anyhow::Result<
             if batch == 100 {
                 deliver(report, &courier, &mut subscriber, &depositors, count).await?;
             } else {
-                subscriber.drain(count, Receipt::Acknowledged).await?;
-                settled(&depositors).await?;
+                let acknowledging = subscriber.drain(count, Receipt::Acknowledged).await?;
+                settled(&depositors, acknowledging).await?;
             }
         }
     }
@@ -123,12 +128,12 @@ async fn deliver(
 ) -> anyhow::Result<()> {
     let began = subscriber.cursors.clone();
     let start = Started::now(courier)?;
-    subscriber.drain(count, Receipt::Ignored).await?;
+    drop(subscriber.drain(count, Receipt::Ignored).await?);
     let fetched = start.took(courier)?;
     subscriber.cursors = began;
     let start = Started::now(courier)?;
-    subscriber.drain(count, Receipt::Acknowledged).await?;
-    settled(depositors).await?;
+    let acknowledging = subscriber.drain(count, Receipt::Acknowledged).await?;
+    settled(depositors, acknowledging).await?;
     let acknowledged = start.took(courier)?;
     for (name, took) in [("fetch", fetched), ("fetch and acknowledge", acknowledged)] {
         let count = real(count as u64);
@@ -195,14 +200,19 @@ async fn append(folder: &Path, group: f64, count: usize) -> anyhow::Result<Durat
     Ok(appended.await??)
 }
 
-/// Waits until nothing of these patients lies at the relay: acknowledgements on a stream have no answer.
-async fn settled(depositors: &[Depositor]) -> anyhow::Result<()> {
-    for depositor in depositors {
-        while depositor.channel.grant_status().await?.stored_bytes > 0 {
-            tokio::time::sleep(Duration::from_millis(1)).await;
+/// Waits until nothing of these patients lies at the relay, then ends the stream that acknowledged it.
+async fn settled(depositors: &[Depositor], acknowledging: Subscription) -> anyhow::Result<()> {
+    let wait = async {
+        for depositor in depositors {
+            while depositor.channel.grant_status().await?.stored_bytes > 0 {
+                tokio::time::sleep(SETTLED_AGAIN).await;
+            }
         }
-    }
-    Ok(())
+        Ok(())
+    };
+    let settled = tokio::time::timeout(SETTLED_WITHIN, wait).await;
+    drop(acknowledging);
+    settled.context("acknowledged envelopes stayed at the relay")?
 }
 
 /// The organization's end, which remembers how far it has come.
@@ -212,8 +222,9 @@ struct Subscriber {
 }
 
 impl Subscriber {
-    /// Receives `count` envelopes and the mark behind them.
-    async fn drain(&mut self, count: usize, receipt: Receipt) -> anyhow::Result<()> {
+    /// Receives `count` envelopes and the mark behind them. Acknowledgements go up without an answer, and what is
+    /// not up when the stream is dropped is lost: keep the answer until they are seen to have come.
+    async fn drain(&mut self, count: usize, receipt: Receipt) -> anyhow::Result<Subscription> {
         let mut subscription = self.organization.subscribe(&self.cursors, CREDIT).await?;
         let (mut received, mut spent, mut ranges) = (0, 0, Vec::new());
         loop {
@@ -237,7 +248,7 @@ impl Subscriber {
                 }
                 ranges.clear();
             } else if received >= count {
-                return Ok(());
+                return Ok(subscription);
             }
         }
     }

@@ -1,7 +1,10 @@
 //! Sealing and opening: records in bodies as the outbox fills them, single records, and the chain and AEAD alone,
 //! each beside plain AES-256-GCM over the same bytes. One thread.
 
-use std::time::{Duration, Instant};
+use std::{
+    fmt::Write as _,
+    time::{Duration, Instant},
+};
 
 use aes_gcm::{
     Aes256Gcm, KeyInit as _,
@@ -53,9 +56,11 @@ fn heart_rates(count: usize) -> anyhow::Result<Vec<Change>> {
         let (hour, minute, second) = (n % 288 / 12, n % 12 * 5, n * 7 % 60);
         let at = format!("2025-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} +0200");
         let rate = 58 + n * 37 % 61;
-        xml.push_str(&format!(
+        // Writing to a string does not fail.
+        let _ = write!(
+            xml,
             r#"<Record type="HKQuantityTypeIdentifierHeartRate" sourceName="Watch" sourceVersion="11.2" device="&lt;&lt;HKDevice: 0x3021a4e60&gt;, name:Apple Watch, manufacturer:Apple Inc., model:Watch, hardware:Watch6,1, software:11.2&gt;" unit="count/min" creationDate="{at}" startDate="{at}" endDate="{at}" value="{rate}"/>"#
-        ));
+        );
     }
     xml.push_str("</HealthData>");
     let mut records: Vec<Record> = Vec::with_capacity(count);
@@ -83,7 +88,7 @@ fn session() -> anyhow::Result<(SenderSession, ReceiverSession)> {
 
 fn backlog(report: &mut Report, changes: &[Change]) -> anyhow::Result<()> {
     let (mut sender, receiver) = session()?;
-    let pieces: Vec<Vec<u8>> = changes.chunks(1_000).map(|chunk| chunk.concat_json()).collect();
+    let pieces: Vec<Vec<u8>> = changes.chunks(1_000).map(json_of).collect();
     let bytes: usize = pieces.iter().map(Vec::len).sum();
     let (envelopes, sealing) = timed(|| seal_filled(&mut sender, changes))?;
     let (sealed, plain_sealing) = timed(|| plain_seal(&pieces))?;
@@ -198,14 +203,8 @@ fn json(change: &Change) -> &[u8] {
     }
 }
 
-trait ConcatJson {
-    fn concat_json(&self) -> Vec<u8>;
-}
-
-impl ConcatJson for [Change] {
-    fn concat_json(&self) -> Vec<u8> {
-        self.iter().flat_map(|change| json(change).iter().copied()).collect()
-    }
+fn json_of(changes: &[Change]) -> Vec<u8> {
+    changes.iter().flat_map(|change| json(change).iter().copied()).collect()
 }
 
 fn cipher() -> Aes256Gcm {
