@@ -63,7 +63,8 @@ impl Columns {
             let _ = self.term.clear_last_lines(self.rows.len() + 2);
         }
         let width = usize::from(self.term.size().1).clamp(WIDTH_MIN, WIDTH_MAX);
-        let cell = (width - 6) / 3;
+        // Three cells, two dividers with a space on either side, a space before and one column to spare.
+        let cell = (width - 8) / 3;
         let bold = Style::new().bold();
         let heading = HEADINGS.map(|h| bold.apply_to(pad(h, cell)).to_string());
         self.print(&format!(" {} │ {} │ {}", heading[0], heading[1], heading[2]));
