@@ -142,6 +142,11 @@ async fn reach(config: &Config) -> Result<Reached> {
 
 async fn open(config: &Config) -> Result<Desk> {
     let (home, trust) = (config.home.clone(), config.trust()?);
+    if !home.has_vault() {
+        return Err(GatewayError::Config(
+            "no organization was founded in this data folder: `sealcare-gateway init` does that".into(),
+        ));
+    }
     let opened = tokio::task::spawn_blocking(move || {
         let vault = Arc::new(home.open_vault()?);
         let organization = Organization::open(vault, SystemClock.now(), &mut rand::rng())?;

@@ -145,7 +145,7 @@ async fn rotate(desk: Arc<Desk>, stop: CancellationToken) -> Result<()> {
         }
         let rotated = desk.blocking(|desk| {
             desk.organization().rotate(desk.now(), &mut rand::rng())?;
-            desk.organization().vault().write(view::trim)
+            desk.organization().vault().write(|tx| view::trim(tx, view::REMOVALS_MAX))
         });
         if let Err(error) = rotated.await {
             survivable(error, "the keys could not be rotated")?;

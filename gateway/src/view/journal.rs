@@ -10,7 +10,7 @@ use super::rows::{COUNTERS, Change, JOURNAL, REMOVALS, encode, wrapping_key};
 use crate::error::{GatewayError, Result};
 
 /// Removals and ends that are remembered for followers that are behind; the oldest go.
-pub(super) const REMOVALS_MAX: u64 = 10_000;
+pub(crate) const REMOVALS_MAX: u64 = 10_000;
 /// Removals that one call forgets; the next one goes on.
 const FORGOTTEN_MAX: usize = 10_000;
 const NEXT: &[u8] = b"next change";
@@ -60,12 +60,12 @@ pub(super) fn withdraw(tx: &mut WriteTransaction<'_>, number: u64) -> Result<()>
     Ok(tx.delete(JOURNAL, &number.to_be_bytes()).map(drop)?)
 }
 
-/// Forgets the oldest removals beyond `REMOVALS_MAX`.
+/// Forgets the oldest removals beyond the newest `kept`.
 ///
 /// # Errors
 /// Those of the vault.
-pub(crate) fn trim(tx: &mut WriteTransaction<'_>) -> Result<()> {
-    let surplus = tx.count(REMOVALS, &KeyRange::all())?.saturating_sub(REMOVALS_MAX);
+pub(crate) fn trim(tx: &mut WriteTransaction<'_>, kept: u64) -> Result<()> {
+    let surplus = tx.count(REMOVALS, &KeyRange::all())?.saturating_sub(kept);
     let surplus = usize::try_from(surplus).unwrap_or(FORGOTTEN_MAX).min(FORGOTTEN_MAX);
     if surplus == 0 {
         return Ok(());

@@ -19,7 +19,7 @@ use sealcare_vault::{KeyRange, ReadTransaction, Vault, WriteTransaction};
 use crate::error::{GatewayError, Result};
 use rows::{Change, Counts, RECORDS, RecordRow, record_key};
 
-pub(crate) use journal::{head, trim};
+pub(crate) use journal::{REMOVALS_MAX, head, trim};
 pub(crate) use listing::{Page, page};
 pub(crate) use rows::{Ended, ended};
 
@@ -142,3 +142,6 @@ impl Writer<'_, '_> {
 fn damaged(what: &'static str) -> impl Fn(serde_json::Error) -> GatewayError {
     move |_| GatewayError::Damaged(what)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,163 @@
+//! The view over a real vault, without a relay.
+
+use std::sync::Arc;
+
+use sealcare_provider::{Delivery, DeliveryKey, Organization, Roots, SenderId, Timestamp};
+use sealcare_records::RecordId;
+use sealcare_vault::Unlock;
+
+use super::journal::Entry;
+use super::rows::{JOURNAL, REMOVALS, wrapping_key};
+use super::*;
+
+const NOW: Timestamp = Timestamp::from_millis(1_767_225_600_000);
+const GRANT: GrantId = GrantId::from_bytes([7; 32]);
+
+struct World {
+    vault: Arc<Vault>,
+    organization: Organization,
+    _dir: tempfile::TempDir,
+}
+
+impl World {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let unlock = Unlock::SecretFile(dir.path().join("key"));
+        let rng = &mut rand::rng();
+        let vault = Arc::new(Vault::create(&dir.path().join("vault"), &unlock, rng).unwrap());
+        let roots = Roots::draw("clinic.example".parse().unwrap(), rng);
+        let relay = "https://relay.example:7443".parse().unwrap();
+        let organization = Organization::found(Arc::clone(&vault), &roots, &relay, NOW, rng).unwrap();
+        vault.create_wrapping_key(&wrapping_key(&GRANT)).unwrap();
+        Self { vault, organization, _dir: dir }
+    }
+
+    fn apply(&self, kind: EventKind) {
+        let event = InboxEvent { grant: GRANT, at: NOW, kind };
+        self.vault.write(|tx| apply(&self.vault, tx, &event)).unwrap();
+    }
+
+    fn deliver(&self, changes: Vec<RecordChange>) {
+        let key = DeliveryKey { grant: GRANT, sender: SenderId::from_bytes([1; 16]), sequence: 0 };
+        self.apply(EventKind::Records(Delivery { key, patient: "s|17".parse().unwrap(), changes }));
+    }
+
+    fn counts(&self) -> Vec<(String, u64)> {
+        self.vault.read(|tx| count_by_type(tx, &GRANT)).unwrap().into_iter().collect()
+    }
+
+    /// The resources in the order of the journal, and the ids of removals.
+    fn journal(&self) -> Vec<String> {
+        self.vault
+            .read(|tx| {
+                let rows = tx.scan(JOURNAL, &KeyRange::all(), usize::MAX)?;
+                rows.iter().map(|(_, row)| Ok(tell(tx, &Entry::decode(row)?))).collect::<Result<_>>()
+            })
+            .unwrap()
+    }
+
+    fn raw_rows(&self) -> usize {
+        self.vault.read(|tx| tx.scan(RECORDS, &KeyRange::all(), usize::MAX)).unwrap().len()
+    }
+}
+
+fn tell(tx: &ReadTransaction<'_>, entry: &Entry) -> String {
+    match &entry.change {
+        Change::Record { key } => {
+            let key = data_encoding::HEXLOWER.decode(key.as_bytes()).unwrap();
+            RecordRow::decode(&tx.get(RECORDS, &key).unwrap().unwrap()).unwrap().resource.get().to_owned()
+        }
+        Change::Removed { id, .. } => format!("-{id}"),
+        Change::Ended(ended) => ended.cause.name().to_owned(),
+    }
+}
+
+fn id(text: &str) -> RecordId {
+    RecordId::new(text).unwrap()
+}
+
+fn heart_rate(name: &str, value: &str) -> RecordChange {
+    let json = format!(
+        r#"{{"resourceType":"Observation","status":"final","code":{{"coding":[{{"system":"http://loinc.org","code":"8867-4"}}]}},
+        "effectiveDateTime":"2025-01-01T08:00:00Z","valueQuantity":{{"value":{value},"unit":"/min",
+        "system":"http://unitsofmeasure.org","code":"/min"}}}}"#
+    );
+    RecordChange::Upsert(Record::from_fhir_json(json.as_bytes(), id(name)).unwrap())
+}
+
+fn tombstone(name: &str) -> RecordChange {
+    RecordChange::Tombstone { id: id(name), type_name: "heart-rate".into() }
+}
+
+#[test]
+fn a_record_is_kept_for_the_charts_patient_with_its_decimals() {
+    let world = World::new();
+    world.deliver(vec![heart_rate("a", "72.50")]);
+    let journal = world.journal();
+    assert!(journal[0].contains(r#""reference":"Patient?identifier=s|17""#));
+    assert!(journal[0].contains("72.50"));
+    assert_eq!(world.counts(), [("heart-rate".to_owned(), 1)]);
+}
+
+#[test]
+fn a_newer_version_replaces_and_moves_to_the_end() {
+    let world = World::new();
+    world.deliver(vec![heart_rate("a", "72"), heart_rate("b", "80"), heart_rate("a", "73")]);
+    let journal = world.journal();
+    assert_eq!(journal.len(), 2);
+    assert!(journal[0].contains("80") && journal[1].contains("73"));
+    assert_eq!(world.counts(), [("heart-rate".to_owned(), 2)]);
+}
+
+#[test]
+fn a_tombstone_removes_and_one_of_an_unknown_record_is_no_news() {
+    let world = World::new();
+    world.deliver(vec![heart_rate("a", "72"), tombstone("a"), tombstone("b")]);
+    assert_eq!(world.journal(), ["-a"]);
+    assert_eq!((world.raw_rows(), world.counts()), (0, vec![]));
+}
+
+#[test]
+fn a_type_that_is_shared_no_longer_is_wiped_and_others_stay() {
+    let world = World::new();
+    world.deliver(vec![heart_rate("a", "72"), heart_rate("b", "73")]);
+    world.apply(EventKind::ScopeChanged { removed: vec!["lab-result".into()] });
+    assert_eq!(world.raw_rows(), 2);
+    world.apply(EventKind::ScopeChanged { removed: vec!["heart-rate".into()] });
+    assert_eq!(world.raw_rows(), 0);
+    assert!(world.journal().iter().all(|line| line.starts_with('-')));
+}
+
+#[test]
+fn the_end_leaves_only_its_own_word() {
+    let world = World::new();
+    world.deliver(vec![heart_rate("a", "72"), heart_rate("b", "73"), tombstone("b")]);
+    world.vault.destroy_wrapping_key(&wrapping_key(&GRANT)).unwrap();
+    world.apply(EventKind::Revoked);
+    assert_eq!(world.journal(), ["revoked"]);
+    assert_eq!((world.raw_rows(), world.counts()), (0, vec![]));
+    assert_eq!(world.vault.read(ended).unwrap()[0].1.cause, rows::EndCause::Revoked);
+}
+
+#[test]
+fn a_grant_that_is_not_known_is_not_listed() {
+    let world = World::new();
+    world.deliver(vec![heart_rate("a", "72")]);
+    let page = world.vault.write(|tx| page(&world.organization, tx, 0, 0, NOW)).unwrap();
+    assert!(page.lines.is_empty() && page.is_last);
+    assert_eq!(page.next, 1);
+}
+
+#[test]
+fn old_removals_are_forgotten_and_records_are_not() {
+    let world = World::new();
+    world.deliver(vec![heart_rate("keep", "70")]);
+    let churn = |at: u64| [heart_rate(&format!("r{at}"), "72"), tombstone(&format!("r{at}"))];
+    world.deliver((0..4).flat_map(churn).collect());
+    world.vault.write(|tx| trim(tx, 3)).unwrap();
+    let removals = world.vault.read(|tx| tx.count(REMOVALS, &KeyRange::all())).unwrap();
+    assert_eq!(removals, 3);
+    let journal = world.journal();
+    assert!(journal[0].contains("70"));
+    assert_eq!(journal[1], "-r1");
+}
