@@ -29,7 +29,8 @@ pub(crate) struct Line(Zeroizing<String>);
 
 #[derive(Deserialize, Serialize)]
 struct Event<'a> {
-    event: Cow<'a, str>,
+    #[serde(rename = "event")]
+    name: Cow<'a, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     grant: Option<Cow<'a, str>>,
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
@@ -43,12 +44,12 @@ struct Event<'a> {
 }
 
 impl<'a> Event<'a> {
-    fn named(event: &'a str) -> Self {
-        Self { event: event.into(), grant: None, type_name: None, record: None, cause: None, resource: None }
+    fn named(name: &'a str) -> Self {
+        Self { name: name.into(), grant: None, type_name: None, record: None, cause: None, resource: None }
     }
 
-    fn of(event: &'a str, grant: GrantHandle) -> Self {
-        Self { grant: Some(grant.to_string().into()), ..Self::named(event) }
+    fn of(name: &'a str, grant: GrantHandle) -> Self {
+        Self { grant: Some(grant.to_string().into()), ..Self::named(name) }
     }
 }
 

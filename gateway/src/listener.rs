@@ -25,7 +25,7 @@ use crate::error::{GatewayError, Result};
 /// How long a TLS handshake may take, and then each request's head.
 const HEAD_WITHIN: Duration = Duration::from_secs(10);
 /// A connection is closed after this, idle or not.
-const CONNECTION_AGE_MAX: Duration = Duration::from_secs(60);
+const CONNECTION_AGE_MAX: Duration = Duration::from_mins(1);
 const HEADERS_MAX: usize = 64;
 const BUFFER_BYTES_MAX: usize = 16 * 1024;
 /// Pause after the system refused to accept, which it does when file descriptors run out.
