@@ -12,7 +12,7 @@ use bytes::Bytes;
 use sealcare_proto::v1::{
     self as wire, DepositOutcome, Reason, subscribe_request, subscribe_response::Kind as Sent,
 };
-use sealcare_protocol::{CallMethod, Clock as _, Confirmation, SystemClock, sign_call};
+use sealcare_protocol::{CallMethod, Clock as _, Confirmation, SystemClock, UnverifiedRevocation, sign_call};
 use sealcare_relay::{Error, Relay, operator::OrganizationCommand};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -76,7 +76,9 @@ async fn a_stop_is_final_and_confirmed() {
     let request = wire::ConfirmRevocationRequest { confirmation: Some(confirmation.signed().clone()) };
     delivery.confirm_revocation(bearing(&token, request)).await.unwrap();
     assert_eq!(ana.revoke(&clinic).await.unwrap(), Some(confirmation.signed().clone()));
-    assert!(ana.status().await.unwrap().revoked);
+    let status = ana.status().await.unwrap();
+    let shown = UnverifiedRevocation::new(status.revocation.unwrap()).verify().unwrap();
+    assert!(status.revoked && *shown.grant() == grant && *shown.deposit_key() == ana.key.public());
     let request = wire::ListRevokedRequest { after: Bytes::new(), items_max: 10 };
     let listed = delivery.list_revoked(bearing(&token, request)).await.unwrap().into_inner();
     assert_eq!((listed.revocations.len(), listed.more), (1, false));

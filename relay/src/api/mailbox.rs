@@ -141,12 +141,17 @@ impl MailboxService for Mailbox {
 }
 
 fn grant_status(report: GrantReport) -> wire::GrantStatusResponse {
+    let (revocation, confirmation) = match report.tombstone {
+        Some(tombstone) => (Some(tombstone.revocation), tombstone.confirmation),
+        None => (None, None),
+    };
     wire::GrantStatusResponse {
         organization_id: Bytes::copy_from_slice(report.organization.as_bytes()),
-        revoked: report.tombstone.is_some(),
+        revoked: revocation.is_some(),
         sessions: report.sessions.into_iter().map(session_status).collect(),
-        confirmation: report.tombstone.and_then(|tombstone| tombstone.confirmation),
+        confirmation,
         stored_bytes: report.stored_bytes,
+        revocation,
     }
 }
 
