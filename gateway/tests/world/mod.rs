@@ -2,10 +2,12 @@
 
 mod process;
 
-use std::{fs, io::Cursor, net::TcpListener, path::PathBuf};
+use std::{fs, io::Cursor, net::TcpListener, path::PathBuf, time::Instant};
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-use sealcare_client::{AcceptedGrant, Invitation, Patient, Person, SharedScope, Unlock, Vault, danger};
+use sealcare_client::{
+    AcceptedGrant, Invitation, Patient, Person, RevocationState, SharedScope, Unlock, Vault, danger,
+};
 use sealcare_relay::{
     Config,
     config::TlsFiles,
@@ -13,14 +15,14 @@ use sealcare_relay::{
 };
 use tokio::task::JoinSet;
 
-use process::Daemon;
+use process::{Daemon, WAIT_MAX};
 pub(crate) use process::{Ended, Follower};
 
 pub(crate) struct World {
     dir: tempfile::TempDir,
     gateway_port: u16,
     gateway: Option<Daemon>,
-    _relay: JoinSet<()>,
+    relay: JoinSet<()>,
 }
 
 impl World {
@@ -29,13 +31,13 @@ impl World {
         let dir = tempfile::tempdir().unwrap();
         make_certificates(&dir);
         let (relay_port, gateway_port) = (free_port(), free_port());
-        let mut world = Self { dir, gateway_port, gateway: None, _relay: JoinSet::new() };
+        let mut world = Self { dir, gateway_port, gateway: None, relay: JoinSet::new() };
         let origin = format!("https://localhost:{relay_port}");
         let tls = TlsFiles { certificate: world.path("server.pem"), key: world.path("server.key") };
         let listen = ([127, 0, 0, 1], relay_port).into();
         let config = Config::new(world.path("relay"), listen, origin.parse().unwrap(), tls);
-        let relay = sealcare_relay::Relay::bind(config).await.unwrap();
-        world._relay.spawn(async { relay.serve(std::future::pending()).await.unwrap() });
+        let serving = sealcare_relay::Relay::bind(config).await.unwrap();
+        world.relay.spawn(async { serving.serve(std::future::pending()).await.unwrap() });
         let (domain, roots) = (world.domain(), world.path("roots.toml"));
         let init = ["init", "--domain", &domain, "--relay", &origin, "--root-out", roots.to_str().unwrap()];
         world.run(&init).succeeds();
@@ -96,11 +98,21 @@ impl World {
 
     /// Waits for the one held grant.
     pub(crate) fn held_code(&self) -> String {
+        let start = Instant::now();
         loop {
+            assert!(start.elapsed() < WAIT_MAX, "no grant is held");
             let held = self.run(&["held", "--json"]).succeeds();
             if let Some((_, rest)) = held.split_once(r#""short_code":""#) {
                 return rest[..9].to_owned();
             }
+        }
+    }
+
+    /// Asks again until the organization has confirmed.
+    pub(crate) async fn wait_for_confirmation(&self, patient: &Patient, grant: &AcceptedGrant) {
+        let start = Instant::now();
+        while !matches!(patient.revoke(grant.id).await.unwrap(), RevocationState::Confirmed { .. }) {
+            assert!(start.elapsed() < WAIT_MAX, "the revocation is not confirmed");
         }
     }
 

@@ -3,8 +3,14 @@
 use std::{
     io::{BufRead as _, BufReader},
     path::Path,
-    process::{Child, ChildStdout, Command, Output, Stdio},
+    process::{Child, Command, Output, Stdio},
+    sync::mpsc::{Receiver, channel},
+    thread,
+    time::Duration,
 };
+
+/// A test that waits for longer has failed.
+pub(crate) const WAIT_MAX: Duration = Duration::from_secs(30);
 
 fn gateway(dir: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sealcare-gateway"));
@@ -71,22 +77,23 @@ impl Drop for Daemon {
 /// `records --follow --events`.
 pub(crate) struct Follower {
     child: Child,
-    lines: BufReader<ChildStdout>,
+    lines: Receiver<String>,
 }
 
 impl Follower {
     pub(crate) fn start(dir: &Path) -> Self {
         let mut command = gateway(dir, &["records", "--follow", "--events"]);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap());
+        let output = BufReader::new(child.stdout.take().unwrap());
+        let (sender, lines) = channel();
+        thread::spawn(move || output.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
         Self { child, lines }
     }
 
     /// The next line that is such an event.
     pub(crate) fn wait_for(&mut self, event: &str) -> String {
         loop {
-            let mut line = String::new();
-            assert!(self.lines.read_line(&mut line).unwrap() > 0, "ended before `{event}`");
+            let line = self.lines.recv_timeout(WAIT_MAX).unwrap();
             if line.starts_with(&format!(r#"{{"event":"{event}""#)) {
                 return line;
             }
