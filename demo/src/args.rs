@@ -12,7 +12,7 @@ use clap::Parser;
 #[derive(Debug, Parser)]
 #[command(
     name = "sealcare-demo",
-    after_help = "Exit status: 0 if all of the story held, 1 if something did not, 64 for a wrong command line, 65 for files that cannot be read."
+    after_help = "Exit status: 0 if all of the story held, 1 if something did not, 64 for a wrong command line, 65 for files that cannot be read, 130 when interrupted."
 )]
 pub(crate) struct Args {
     /// Apple Health exports or FHIR R4 bundles to share instead of a synthetic patient.

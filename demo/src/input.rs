@@ -1,15 +1,12 @@
 //! The records of the story: read from files, and split into what is shared first and what comes later.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs::File,
-    io::BufReader,
-    path::PathBuf,
-};
+use std::{collections::BTreeMap, fs::File, io::BufReader, path::PathBuf};
 
 use anyhow::Context as _;
 use sealcare_client::{RecordChange, RecordSource};
 use sealcare_records::{Person, Record, RecordId, import};
+
+use crate::search::Texts;
 
 /// One record in this many is held back as new data, one at least and this many at most.
 const LATER_SHARE: usize = 50;
@@ -69,27 +66,29 @@ impl Input {
     }
 
     /// Texts that must never be found at the relay.
-    pub(crate) fn texts(&self, person: [&str; 2]) -> BTreeSet<String> {
-        let mut texts: BTreeSet<String> = person.map(str::to_owned).into();
-        texts.extend(person[0].split_whitespace().map(str::to_owned));
-        texts.extend(["\"resourceType\":\"", "valueQuantity", "\"status\":\"final\""].map(str::to_owned));
+    pub(crate) fn texts(&self, person: [&str; 2]) -> Texts {
+        let mut texts = Texts::default();
+        texts.every.extend(person.map(str::to_owned));
+        texts.every.extend(person[0].split_whitespace().map(str::to_owned));
+        texts
+            .every
+            .extend(["\"resourceType\":\"", "valueQuantity", "\"status\":\"final\""].map(str::to_owned));
         for record in &self.records {
-            texts.insert(record.id().as_str().to_owned());
+            texts.sampled.insert(record.id().as_str().to_owned());
             collect(&serde_json::from_slice(&record.fhir_json()).unwrap_or_default(), &mut texts);
         }
         texts
     }
 }
 
-/// Lot numbers, identifiers and names of what was measured.
-fn collect(value: &serde_json::Value, texts: &mut BTreeSet<String>) {
+/// Lot numbers, references and names of what was measured.
+fn collect(value: &serde_json::Value, texts: &mut Texts) {
     match value {
         serde_json::Value::Object(members) => {
             for (name, member) in members {
-                match member.as_str() {
-                    Some(text) if ["lotNumber", "display", "reference"].contains(&name.as_str()) => {
-                        texts.insert(text.to_owned());
-                    }
+                match (name.as_str(), member.as_str()) {
+                    ("lotNumber", Some(text)) => drop(texts.every.insert(text.to_owned())),
+                    ("display" | "reference", Some(text)) => drop(texts.sampled.insert(text.to_owned())),
                     _ => collect(member, texts),
                 }
             }

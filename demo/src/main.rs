@@ -26,6 +26,8 @@ use crate::{args::Args, input::Input};
 const EXIT_USAGE: u8 = 64;
 /// Files that cannot be read.
 const EXIT_DATA: u8 = 65;
+/// Stopped by the person.
+const EXIT_INTERRUPTED: u8 = 130;
 
 fn main() -> ExitCode {
     if let Some(exit) = role::run() {
@@ -55,6 +57,16 @@ fn main() -> ExitCode {
     }
 }
 
+/// Completes at SIGINT or SIGTERM.
+async fn interrupted() {
+    #[cfg(unix)]
+    if let Ok(mut terminate) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+        tokio::select! { _ = tokio::signal::ctrl_c() => {} _ = terminate.recv() => {} }
+        return;
+    }
+    let _ = tokio::signal::ctrl_c().await;
+}
+
 fn read(args: &Args) -> anyhow::Result<Input> {
     if !args.files.is_empty() {
         return Input::read(&args.files);
@@ -66,7 +78,12 @@ fn read(args: &Args) -> anyhow::Result<Input> {
 
 fn tell(args: &Args, input: Input) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let report = runtime.block_on(story::tell(args, input))?;
+    let story = story::tell(args, input);
+    // Whatever the story started and wrote goes with it, also when it is interrupted.
+    let told = runtime.block_on(async {
+        tokio::select! { report = story => Some(report), () = interrupted() => None }
+    });
+    let Some(report) = told.transpose()? else { return Ok(ExitCode::from(EXIT_INTERRUPTED)) };
     if args.json {
         println!("{}", serde_json::to_string(&report)?);
     }

@@ -4,8 +4,8 @@
 
 use std::{
     collections::BTreeSet,
-    fs::{self, File},
-    io::{self, Read as _, Seek as _, SeekFrom},
+    fs::{self, File, OpenOptions},
+    io::{self, Read as _, Seek as _, SeekFrom, Write as _},
     path::{Path, PathBuf},
 };
 
@@ -14,10 +14,19 @@ use data_encoding::{BASE64_NOPAD, HEXLOWER, HEXUPPER};
 
 /// Shorter needles would be found in noise.
 const NEEDLE_BYTES_MIN: usize = 6;
-/// Of the records, this many give needles, spread evenly.
-const NEEDLES_MAX: usize = 400;
+/// Of the texts that many records have, such as identifiers, this many are searched for, spread evenly.
+const SAMPLED_MAX: usize = 400;
 /// Read at a time; successive reads overlap by the longest needle.
 const CHUNK_BYTES: usize = 4 * 1024 * 1024;
+
+/// Texts of the patient.
+#[derive(Default)]
+pub(crate) struct Texts {
+    /// Name, birth date, lot numbers, JSON fragments: every one is searched for.
+    pub(crate) every: BTreeSet<String>,
+    /// Identifiers and names of what was measured: searched for up to a number.
+    pub(crate) sampled: BTreeSet<String>,
+}
 
 /// What must not be found, in every encoding.
 pub(crate) struct Needles {
@@ -27,12 +36,17 @@ pub(crate) struct Needles {
 
 impl Needles {
     /// From the patient's texts; those below 6 bytes are left out.
-    pub(crate) fn new(texts: &BTreeSet<String>) -> anyhow::Result<Self> {
-        let long: Vec<&String> = texts.iter().filter(|t| t.len() >= NEEDLE_BYTES_MIN).collect();
-        let step = long.len().div_ceil(NEEDLES_MAX).max(1);
-        let patterns: BTreeSet<Vec<u8>> = long.iter().step_by(step).flat_map(|t| encodings(t)).collect();
+    pub(crate) fn new(texts: &Texts) -> anyhow::Result<Self> {
+        let step = texts.sampled.len().div_ceil(SAMPLED_MAX).max(1);
+        let chosen = texts.every.iter().chain(texts.sampled.iter().step_by(step));
+        let long = chosen.filter(|text| text.len() >= NEEDLE_BYTES_MIN);
+        let patterns: BTreeSet<Vec<u8>> = long.flat_map(|text| encodings(text)).collect();
         let longest = patterns.iter().map(Vec::len).max().unwrap_or(1);
         Ok(Self { automaton: AhoCorasick::new(patterns)?, longest })
+    }
+
+    fn of(text: &str) -> anyhow::Result<Self> {
+        Self::new(&Texts { every: [text.to_owned()].into(), ..Texts::default() })
     }
 
     fn count(&self, bytes: &[u8]) -> usize {
@@ -106,15 +120,20 @@ impl RelayPlaces<'_> {
 
     /// Plants the marker on disk and in the log, and finds it there and in memory.
     fn prove(&self) -> anyhow::Result<()> {
-        let needles = Needles::new(&[self.marker.to_owned()].into())?;
+        let needles = Needles::of(self.marker)?;
         let planted = self.data.join("planted-marker");
         fs::write(&planted, HEXLOWER.encode(self.marker.as_bytes()))?;
-        let found = needles.count_in(File::open(&planted)?)?;
+        writeln!(OpenOptions::new().append(true).open(self.log)?, "{}", self.marker)?;
+        let files = self.files()?;
+        for place in [planted.as_path(), self.log] {
+            let is_searched = files.iter().any(|file| file == place);
+            let is_found = is_searched && needles.count_in(File::open(place)?)? > 0;
+            anyhow::ensure!(
+                is_found,
+                "the search did not find a marker planted on the relay's disk or in its log"
+            );
+        }
         fs::remove_file(&planted)?;
-        anyhow::ensure!(found > 0, "the search did not find a marker planted on the relay's disk");
-        let mut log = fs::read(self.log)?;
-        log.extend_from_slice(self.marker.as_bytes());
-        anyhow::ensure!(needles.count_in(&*log)? > 0, "the search did not find a marker planted in the log");
         anyhow::ensure!(
             memory_hits(self.process, &needles)? != Some(0),
             "the search did not find a marker planted in the relay's memory"
@@ -175,7 +194,7 @@ mod tests {
     use super::*;
 
     fn needles(text: &str) -> Needles {
-        Needles::new(&[text.to_owned()].into()).unwrap()
+        Needles::of(text).unwrap()
     }
 
     #[test]
@@ -199,6 +218,16 @@ mod tests {
         bytes.extend_from_slice(b"Ferreira Lima");
         bytes.resize(3 * CHUNK_BYTES, 0);
         assert_eq!(needles.count_in(&*bytes).unwrap(), 1);
+    }
+
+    #[test]
+    fn the_name_is_searched_for_however_many_records_there_are() {
+        let every = ["Ferreira Lima".to_owned()].into();
+        let sampled = (0..20_000).map(|n| format!("record-{n:05}")).collect();
+        let needles = Needles::new(&Texts { every, sampled }).unwrap();
+        assert_eq!(needles.count(b"of Ferreira Lima"), 1);
+        let found = (0..20_000).filter(|n| needles.count(format!("record-{n:05}").as_bytes()) > 0).count();
+        assert_eq!(found, SAMPLED_MAX);
     }
 
     #[cfg(target_os = "linux")]

@@ -264,9 +264,20 @@ impl Story {
             anyhow::ensure!(Instant::now() < deadline, "the clinic refused nothing");
             sleep(LOOK_AGAIN).await;
         };
-        say(self.show, &format!("the clinic refused it: {name}; nothing of it was opened"));
-        self.report.refused_by = Some(name);
+        // All that the clinic has now, held against what was shared.
+        for line in role::gateway(&self.cast.gateway("records", &[])).await?.lines() {
+            self.clinic.judge(line.to_owned())?;
+        }
         self.report.records_opened = self.clinic.matched();
+        self.report.records_altered = self.clinic.altered;
+        say(
+            self.show,
+            &format!(
+                "the clinic refused it: {name}; opened of {}: {}",
+                self.report.records_shared, self.report.records_opened
+            ),
+        );
+        self.report.refused_by = Some(name);
         Ok(())
     }
 
