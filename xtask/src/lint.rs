@@ -7,7 +7,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use crate::commands::{cargo, succeeds};
+use crate::commands::{cargo, succeeds, succeeds_quietly};
 use crate::metadata::{self, Workspace};
 use crate::report::{Outcome, Report};
 use crate::{doc_links, edges, source_rules};
@@ -51,14 +51,19 @@ pub(crate) fn run_static(workspace: &Workspace, report: &mut Report) {
 
 /// The steps that need rustfmt or the compiler.
 pub(crate) fn run_compiled(report: &mut Report) {
-    let steps = [
-        ("format", cargo(&["fmt", "--all", "--check"])),
-        ("clippy", cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])),
-        ("docs", docs()),
-    ];
-    for (name, mut command) in steps {
-        report.step(name, || Ok(Outcome::of(succeeds(&mut command)?)));
+    let mut format = cargo(&["fmt", "--all", "--check"]);
+    let mut clippy = cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]);
+    report.step("format", || component("rustfmt", &["fmt", "--version"], &mut format));
+    report.step("clippy", || component("clippy", &["clippy", "--version"], &mut clippy));
+    report.step("docs", || Ok(Outcome::of(succeeds(&mut docs())?)));
+}
+
+/// Runs `command` if the toolchain has the component that it needs, which cargo's `probe` shows.
+fn component(name: &str, probe: &[&str], command: &mut Command) -> Result<Outcome> {
+    if !succeeds_quietly(&mut cargo(probe)) {
+        return Ok(Outcome::LeftOut(format!("rustup component add {name}")));
     }
+    Ok(Outcome::of(succeeds(command)?))
 }
 
 fn docs() -> Command {
@@ -74,4 +79,25 @@ fn judged(violations: &[String]) -> Outcome {
         eprintln!("error: {violation}");
     }
     Outcome::of(violations.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Stdio;
+
+    use super::*;
+
+    #[test]
+    fn a_missing_component_is_left_out_with_how_to_get_it() {
+        let outcome = component("rustfmt", &["no-such-component"], &mut cargo(&["--version"])).unwrap();
+        assert_eq!(outcome, Outcome::LeftOut("rustup component add rustfmt".into()));
+    }
+
+    #[test]
+    fn a_component_that_is_there_is_judged_by_its_command() {
+        let judged =
+            |arguments: &[&str]| component("rustfmt", &["--version"], &mut cargo(arguments)).unwrap();
+        assert_eq!(judged(&["--version"]), Outcome::of(true));
+        assert_eq!(judged(&["no-such-component"]), Outcome::of(false));
+    }
 }
