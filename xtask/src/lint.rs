@@ -95,8 +95,10 @@ mod tests {
 
     #[test]
     fn a_component_that_is_there_is_judged_by_its_command() {
-        let judged =
-            |arguments: &[&str]| component("rustfmt", &["--version"], &mut cargo(arguments)).unwrap();
+        let judged = |arguments: &[&str]| {
+            let mut command = cargo(arguments);
+            component("rustfmt", &["--version"], command.stdout(Stdio::null()).stderr(Stdio::null())).unwrap()
+        };
         assert_eq!(judged(&["--version"]), Outcome::of(true));
         assert_eq!(judged(&["no-such-component"]), Outcome::of(false));
     }
