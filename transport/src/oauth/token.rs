@@ -132,12 +132,18 @@ impl TokenSource {
         let metadata: Metadata = serde_json::from_slice(&bounded(answer).await?).map_err(|_| malformed)?;
         // RFC 8414 §3.3: the issuer must be the one that was asked.
         let is_asked = metadata.issuer.trim_end_matches('/') == self.relay.as_str();
-        if is_asked && metadata.token_endpoint.starts_with("https://") {
+        if is_asked && is_at(&metadata.token_endpoint, &self.relay) {
             Ok(metadata.token_endpoint)
         } else {
             Err(malformed)
         }
     }
+}
+
+/// Whether `endpoint` is the relay's own: an assertion goes nowhere else.
+fn is_at(endpoint: &str, relay: &RelayOrigin) -> bool {
+    let origin = |text: &str| reqwest::Url::parse(text).map(|url| url.origin()).ok();
+    origin(endpoint).is_some_and(|found| Some(found) == origin(relay.as_str()))
 }
 
 /// reqwest 0.13 for the `oauth2` crate, which knows 0.12.
@@ -203,5 +209,27 @@ fn refusal(error: &TokenError) -> TransportError {
             _ => TransportError::Response("token"),
         },
         _ => TransportError::Response("token"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_endpoint_elsewhere_is_not_the_relays() {
+        let relay: RelayOrigin = "https://relay.example:443".parse().unwrap();
+        for own in ["https://relay.example/oauth/token", "https://relay.example:443/token"] {
+            assert!(is_at(own, &relay), "{own}");
+        }
+        for other in [
+            "https://relay.example.evil.example/token",
+            "https://relay.example@evil.example/token",
+            "https://relay.example:8443/token",
+            "http://relay.example:443/token",
+            "/token",
+        ] {
+            assert!(!is_at(other, &relay), "{other}");
+        }
     }
 }
