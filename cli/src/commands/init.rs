@@ -28,6 +28,8 @@ pub(super) async fn run(context: &Context, args: Init) -> Result<()> {
     let vault = if Vault::exists(&home.vault_dir()) {
         context.open_vault(&unlock).await?
     } else {
+        // First, so that an `init` that is cut off here can be repeated without naming the file again.
+        home.remember_unlock()?;
         Vault::create(&home.vault_dir(), &unlock, &mut rand::rng())?
     };
     Patient::builder(vault).create(person).await?;
