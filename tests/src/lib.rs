@@ -1,3 +1,5 @@
-//! Sealcare's end-to-end stories, and the actors that play them ([`world`]). The frozen vectors lie in `vectors/`.
+//! Sealcare's end-to-end stories: the actors that play them ([`world`]), and the search through what programs have
+//! written ([`needles`]). The frozen vectors lie in `vectors/`; the stories themselves in `tests/`.
 
+pub mod needles;
 pub mod world;

@@ -5,12 +5,14 @@ use std::{
     sync::Arc,
 };
 
+use bytes::Bytes;
 use sealcare_client::RecordId;
 use sealcare_protocol::{GrantId, Invitation, OrganizationId};
 use sealcare_provider::{
-    DeliveryKey, DirectoryChannel, EventKind, InboxEvent, InvitationChannel, Organization, RecordChange,
+    DeliveryKey, DirectoryChannel, EventKind, Halted, InboxEvent, InvitationChannel, Organization, RecordChange,
     Roots, Subscriber,
 };
+use sealcare_transport::{Content, Item};
 use sealcare_vault::{Unlock, Vault};
 use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -95,6 +97,18 @@ impl Clinic {
         let (chart, channel) = ("urn:mrn|17".parse().unwrap(), InvitationChannel::SignIn);
         let now = sealcare_protocol::Clock::now(&*self.world.clock);
         self.organization.invite(&chart, &person(), channel, now, &mut rand::rng()).unwrap()
+    }
+
+    /// Takes in envelopes that somebody hands over outside of the relay's order.
+    pub fn is_given(&self, grant: &GrantId, envelopes: &[Bytes]) {
+        let item = |envelope: &Bytes| Item {
+            sequence: 1_000,
+            grant: *grant,
+            content: Content::Envelope(envelope.clone()),
+        };
+        let items: Vec<_> = envelopes.iter().map(item).collect();
+        let now = sealcare_protocol::Clock::now(&*self.world.clock);
+        self.organization.receive(&items, &mut Halted::default(), now).unwrap();
     }
 
     /// New epochs, no old ones, and the bundle that tells so at the domain.

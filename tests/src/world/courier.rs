@@ -16,17 +16,18 @@ type Hands = Box<dyn FnMut(Bytes) -> Bytes + Send>;
 pub struct Courier {
     hands: Arc<Mutex<Hands>>,
     handed: Arc<watch::Sender<usize>>,
+    last: Arc<Mutex<Option<Bytes>>>,
 }
 
 impl Default for Courier {
     fn default() -> Self {
-        Self { hands: Arc::new(Mutex::new(Box::new(|envelope| envelope))), handed: Arc::default() }
+        let hands: Hands = Box::new(|envelope| envelope);
+        Self { hands: Arc::new(Mutex::new(hands)), handed: Arc::default(), last: Arc::default() }
     }
 }
 
 impl Courier {
-    /// From now on `hands` decide what is handed over for each envelope. To leave one out, hand over one that was
-    /// handed over before: the receiver takes no notice of it.
+    /// From now on `hands` decide what is handed over for each envelope.
     pub fn does(&self, hands: impl FnMut(Bytes) -> Bytes + Send + 'static) {
         *self.hands.lock().unwrap() = Box::new(hands);
     }
@@ -43,6 +44,12 @@ impl Courier {
             *bytes.last_mut().unwrap() ^= 1;
             bytes.into()
         });
+    }
+
+    /// Leaves the next envelope out: hands over one that was handed over before, which a receiver passes over.
+    pub fn drops_the_next(&self) {
+        let mut before = self.last.lock().unwrap().clone();
+        self.does(move |envelope| before.take().unwrap_or(envelope));
     }
 
     /// Keeps a copy of every envelope.
@@ -71,6 +78,7 @@ impl Courier {
         let courier = self.clone();
         DeliveryHook::altering(Arc::new(move |envelope| {
             let envelope = (courier.hands.lock().unwrap())(envelope);
+            *courier.last.lock().unwrap() = Some(envelope.clone());
             courier.handed.send_modify(|handed| *handed += 1);
             envelope
         }))

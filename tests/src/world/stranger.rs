@@ -3,11 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use sealcare_client::RevocationState;
 use sealcare_protocol::{
-    AccountSecret, Body, Change, ChangeState, GrantId, GrantIdentity, GrantState, Reply, Scope, SealedInit,
+    AccountSecret, Body, Change, ChangeState, GrantId, GrantIdentity, GrantState, KeyBundle, Reply, Revocation, Scope, SealedInit,
     SenderId, SessionStart, Statement,
 };
-use sealcare_transport::{DepositOutcome, PatientChannel};
+use sealcare_transport::{DepositOutcome, PatientChannel, TransportError};
 
 use super::{Clinic, World, app::person, soon};
 
@@ -21,6 +22,8 @@ pub struct Stranger {
     /// Its first envelope, not deposited yet.
     pub init: Bytes,
     session: SealedInit,
+    revocation: Revocation,
+    bundle: Arc<KeyBundle>,
     channel: PatientChannel,
 }
 
@@ -31,6 +34,7 @@ impl Stranger {
         let account = AccountSecret::random(&mut rand::rng());
         let deposit_key = account.deposit_key(&world.relay, 0);
         let identity = GrantIdentity::derive(&account, clinic.id(), &deposit_key);
+        let revocation = Revocation::sign(&deposit_key, clinic.id());
         let clock: Arc<dyn sealcare_protocol::Clock> = world.clock.clone();
         let channel = PatientChannel::new(&world.relay, deposit_key, &world.trust(), clock).unwrap();
         channel.accept_invitation(&invitation.ticket).await.unwrap();
@@ -47,7 +51,8 @@ impl Stranger {
         let sender = SenderId::random(&mut rand::rng());
         let start = SessionStart { grant: &identity, bundle: &bundle, sender, base: 0 };
         let session = start.seal(statement, world.now(), &mut rand::rng()).unwrap();
-        Self { grant: identity.id, init: session.envelope.clone().into(), session, channel }
+        let init = session.envelope.clone().into();
+        Self { grant: identity.id, init, session, revocation, bundle, channel }
     }
 
     /// Seals one record.
@@ -67,6 +72,35 @@ impl Stranger {
     /// Deposits, in the session's order.
     pub async fn deposits(&self, envelopes: &[Bytes]) {
         assert_eq!(self.channel.deposit(envelopes.to_vec()).await.unwrap(), DepositOutcome::Stored);
+    }
+
+    /// Deposits, and says what the relay says.
+    ///
+    /// # Errors
+    /// The relay's refusal.
+    pub async fn tries_to_deposit(&self, envelopes: &[Bytes]) -> Result<DepositOutcome, TransportError> {
+        self.channel.deposit(envelopes.to_vec()).await
+    }
+
+    /// Stops: returns once the relay has answered.
+    pub async fn stops(&self) -> RevocationState {
+        match self.channel.revoke_grant(&self.revocation).await.unwrap() {
+            None => RevocationState::Pending,
+            Some(confirmation) => {
+                RevocationState::Confirmed { at: confirmation.verify(self.bundle.authority()).unwrap().time() }
+            }
+        }
+    }
+
+    /// Waits until the organization has signed that it destroyed everything.
+    pub async fn sees_the_stop_confirmed(&self) {
+        let mut pace = tokio::time::interval(PACE);
+        let asking = async {
+            while self.stops().await == RevocationState::Pending {
+                pace.tick().await;
+            }
+        };
+        soon("a stop is confirmed", asking).await;
     }
 
     /// Waits for the sealed reply that tells this sequence.
