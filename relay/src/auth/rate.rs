@@ -85,9 +85,10 @@ impl RateLimits {
 }
 
 /// An IPv6 customer holds a /64 at least, so that is what is counted.
-fn network(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
+/// An IPv4 address in IPv6 clothes, as a dual-stack listener tells it, is that IPv4 address.
+pub(crate) fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        v4 @ IpAddr::V4(_) => v4,
         IpAddr::V6(v6) => IpAddr::V6((u128::from(v6) >> 64 << 64).into()),
     }
 }
@@ -128,5 +129,13 @@ mod tests {
         let limits = RateLimits::new(Rates { register_per_minute: 1, ..Rates::default() });
         assert!(limits.allow(Door::Register, Peer("2001:db8::1".parse().unwrap())));
         assert!(!limits.allow(Door::Register, Peer("2001:db8::2".parse().unwrap())));
+    }
+
+    #[test]
+    fn mapped_ipv4_addresses_are_not_one_network() {
+        let limits = RateLimits::new(Rates { register_per_minute: 1, ..Rates::default() });
+        assert!(limits.allow(Door::Register, Peer("::ffff:10.0.0.1".parse().unwrap())));
+        assert!(limits.allow(Door::Register, Peer("::ffff:10.0.0.2".parse().unwrap())));
+        assert!(!limits.allow(Door::Register, Peer([10, 0, 0, 1].into())));
     }
 }
