@@ -16,6 +16,7 @@ use crate::{
     auth::Rates,
     delivery_hook::DeliveryHook,
     error::{Error, Result},
+    retention::Schedule,
     store::ordered::FREE_BYTES_MIN,
 };
 
@@ -23,6 +24,7 @@ const SHUTDOWN_SECS: u64 = 10;
 const SHUTDOWN_SECS_MAX: u64 = 600;
 const CONNECTIONS: usize = 12_000;
 const SWEEP_SECS: u64 = 60;
+const RECLAIM_SECS: u64 = 600;
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// Certificate chain and private key, PEM.
@@ -65,6 +67,8 @@ pub struct Config {
     pub free_bytes_min: u64,
     /// Between sweeps.
     pub sweep_every: Duration,
+    /// Between two rewrites of what is stored, with which revoked bytes leave the disk; the first is at once.
+    pub reclaim_every: Duration,
     /// How long a shutdown waits for calls under way.
     pub shutdown_within: Duration,
     /// Allowances for strangers.
@@ -118,6 +122,7 @@ struct File {
     ops_listen: Option<SocketAddr>,
     shutdown_secs: Option<u64>,
     sweep_secs: Option<u64>,
+    reclaim_secs: Option<u64>,
     connections_max: Option<usize>,
     free_mebibytes_min: Option<u64>,
     tls: Option<TlsFiles>,
@@ -144,12 +149,17 @@ impl Config {
             connections_max: CONNECTIONS,
             free_bytes_min: FREE_BYTES_MIN,
             sweep_every: Duration::from_secs(SWEEP_SECS),
+            reclaim_every: Duration::from_secs(RECLAIM_SECS),
             shutdown_within: Duration::from_secs(SHUTDOWN_SECS),
             rates: Rates::default(),
             log_format: LogFormat::default(),
             log_file: None,
             delivery_hook: DeliveryHook::default(),
         }
+    }
+
+    pub(crate) fn schedule(&self) -> Schedule {
+        Schedule { sweep_every: self.sweep_every, reclaim_every: self.reclaim_every }
     }
 
     /// Reads the file that `overrides` names, if any, and puts them over it.
@@ -199,6 +209,8 @@ fn merge(file: File, over: Overrides) -> Result<Config> {
     config.shutdown_within = Duration::from_secs(shutdown);
     let sweep = bounded("sweep_secs", file.sweep_secs, 1..=86_400, SWEEP_SECS)?;
     config.sweep_every = Duration::from_secs(sweep);
+    let reclaim = bounded("reclaim_secs", file.reclaim_secs, 1..=86_400, RECLAIM_SECS)?;
+    config.reclaim_every = Duration::from_secs(reclaim);
     let free = bounded("free_mebibytes_min", file.free_mebibytes_min, 0..=1 << 30, FREE_BYTES_MIN >> 20)?;
     config.free_bytes_min = free << 20;
     Ok(config)

@@ -1,46 +1,87 @@
-//! When sweeps run: every minute or so, and soon after a revocation.
+//! When sweeps run: every minute or so, and when a revocation wakes them. What was revoked leaves the disk
+//! with a rewrite of what is stored, so that is done at most every ten minutes or so.
+//!
+//! Not here: what is forgotten (`store`).
 
 use std::{sync::Arc, time::Duration};
 
 use sealcare_protocol::Clock;
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep},
+};
 use tokio_util::sync::CancellationToken;
 
-use crate::store::{Progress, Store, StoreError};
+use crate::store::{Progress, Reclaimed, Store, StoreError};
 
 /// Steps of one sweep, each bounded; what is left waits for the next.
 const STEPS_MAX: usize = 1_000_000;
+/// Between two sweeps, however many revocations wake them.
+const PAUSE: Duration = Duration::from_secs(1);
 
-/// Sweeps until `closing`. Damage is named and the sweep tries again later; a failed store ends it.
-pub(crate) async fn sweep(
-    store: Arc<dyn Store>,
-    clock: Arc<dyn Clock>,
-    every: Duration,
-    closing: CancellationToken,
-) {
-    while store.check().is_ok() {
-        if let Err(error) = sweep_once(store.as_ref(), clock.as_ref(), &closing).await {
-            if let StoreError::Corrupt(kind) = error {
-                tracing::error!(kind, "stored row is damaged; sweep stopped");
-            } else {
-                tracing::warn!("sweep stopped");
+/// When to sweep.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Schedule {
+    /// Between sweeps that nothing wakes.
+    pub(crate) sweep_every: Duration,
+    /// Between two rewrites of what is stored.
+    pub(crate) reclaim_every: Duration,
+}
+
+/// Sweeps a store.
+pub(crate) struct Sweeper {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) schedule: Schedule,
+    /// A revocation came.
+    pub(crate) revoked: Arc<Notify>,
+    pub(crate) closing: CancellationToken,
+}
+
+impl Sweeper {
+    /// Sweeps until closing. Damage is named and the sweep tries again later; a failed store ends it.
+    pub(crate) async fn run(self) {
+        let mut reclaimed_at: Option<Instant> = None;
+        while self.store.check().is_ok() {
+            report(self.purge().await);
+            let is_due = reclaimed_at.is_none_or(|at| at.elapsed() >= self.schedule.reclaim_every);
+            if is_due && !self.closing.is_cancelled() {
+                match self.store.reclaim().await {
+                    Ok(Reclaimed::Gone) => reclaimed_at = Some(Instant::now()),
+                    other => report(other.map(drop)),
+                }
+            }
+            if self.closing.run_until_cancelled(self.pause()).await.is_none() {
+                return;
             }
         }
+    }
+
+    async fn purge(&self) -> Result<(), StoreError> {
+        for _ in 0..STEPS_MAX {
+            if self.closing.is_cancelled() || self.store.purge(self.clock.now()).await? == Progress::Done {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    async fn pause(&self) {
+        sleep(PAUSE.min(self.schedule.sweep_every)).await;
         tokio::select! {
-            () = closing.cancelled() => return,
-            () = tokio::time::sleep(every) => {}
+            () = self.revoked.notified() => {}
+            () = sleep(self.schedule.sweep_every.saturating_sub(PAUSE)) => {}
         }
     }
 }
 
-async fn sweep_once(
-    store: &dyn Store,
-    clock: &dyn Clock,
-    closing: &CancellationToken,
-) -> Result<(), StoreError> {
-    for _ in 0..STEPS_MAX {
-        if closing.is_cancelled() || store.purge(clock.now()).await? == Progress::Done {
-            break;
+fn report(swept: Result<(), StoreError>) {
+    match swept {
+        Ok(()) => {}
+        Err(StoreError::Corrupt(kind)) => {
+            tracing::error!(kind, "stored row is damaged; the sweep passed it over");
+            metrics::counter!("relay_damage_total", "kind" => kind).increment(1);
         }
+        Err(_) => tracing::warn!("sweep stopped"),
     }
-    store.reclaim().await
 }

@@ -18,6 +18,7 @@ use sealcare_proto::{
 use sealcare_protocol::{Clock, Incarnation, SystemClock};
 use tokio::{
     net::{TcpListener, UnixListener},
+    sync::Notify,
     task::JoinSet,
 };
 use tokio_stream::wrappers::UnixListenerStream;
@@ -35,7 +36,7 @@ use crate::{
     error::{Error, Result},
     incoming::{connections, tls_config},
     operator::SOCKET,
-    retention,
+    retention::Sweeper,
     store::{
         Store, StoreError,
         ordered::{FjallKeys, OrderedStore, engine::EngineError},
@@ -143,14 +144,18 @@ impl Relay {
     async fn spawn(self, tasks: &mut JoinSet<()>, closing: &CancellationToken) -> Result<()> {
         let Self { config, clock, store, listener, ops, admin, tls } = self;
         let auth = Auth::new(config.origin.clone(), clock.clone(), store.clone(), config.rates)?;
+        let revoked = Arc::new(Notify::new());
         let services = Services {
             store: store.clone(),
             auth: Arc::new(auth),
             clock: clock.clone(),
+            revoked: revoked.clone(),
             closing: closing.clone(),
             hook: config.delivery_hook.clone(),
         };
-        if let (Some(ops), Some(handle)) = (ops, telemetry::recorder()) {
+        // Without a listener nobody would read, or drain, what a recorder keeps.
+        if let Some((ops, handle)) = ops.and_then(|ops| Some((ops, telemetry::recorder()?))) {
+            tasks.spawn(telemetry::upkeep(handle, closing.clone()));
             let stop = closing.clone().cancelled_owned();
             let serve = axum::serve(ops, telemetry::routes(handle)).with_graceful_shutdown(stop);
             tasks.spawn(async move { drop(serve.await) });
@@ -159,7 +164,9 @@ impl Relay {
         let stop = closing.clone().cancelled_owned();
         let serve = operator.serve_with_incoming_shutdown(UnixListenerStream::new(admin), stop);
         tasks.spawn(async move { drop(serve.await) });
-        tasks.spawn(retention::sweep(store, clock, config.sweep_every, closing.clone()));
+        let sweeper =
+            Sweeper { store, clock, schedule: config.schedule(), revoked, closing: closing.clone() };
+        tasks.spawn(sweeper.run());
         let (reporter, health) = tonic_health::server::health_reporter();
         let router = server().add_routes(routes(services, &reporter, health).await?);
         let stopping = closing.clone();

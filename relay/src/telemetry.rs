@@ -3,10 +3,12 @@
 use std::{
     fs::OpenOptions,
     sync::{Mutex, OnceLock},
+    time::Duration,
 };
 
 use axum::{Router, routing::get};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use tokio_util::sync::CancellationToken;
 use tracing_subscriber::{EnvFilter, fmt::writer::BoxMakeWriter};
 
 use crate::{
@@ -14,6 +16,8 @@ use crate::{
     error::{Error, Result},
 };
 
+/// Between two drains of the histograms.
+const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 /// Levels unless `RUST_LOG` says otherwise. The engine logs paths and keys below warnings.
 const LEVELS: &str = "info,fjall=warn,lsm_tree=warn,h2=warn,hyper=warn,rustls=warn";
 
@@ -49,6 +53,13 @@ pub(crate) fn recorder() -> Option<&'static PrometheusHandle> {
         metrics::set_global_recorder(recorder).ok().map(|()| handle)
     };
     HANDLE.get_or_init(install).as_ref()
+}
+
+/// Drains what histograms collected, until `closing`: without it they grow for as long as nobody asks.
+pub(crate) async fn upkeep(handle: &'static PrometheusHandle, closing: CancellationToken) {
+    while closing.run_until_cancelled(tokio::time::sleep(UPKEEP_EVERY)).await.is_some() {
+        handle.run_upkeep();
+    }
 }
 
 /// `/metrics`, in Prometheus's text format.

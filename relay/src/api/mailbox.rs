@@ -123,7 +123,7 @@ impl MailboxService for Mailbox {
         &self,
         request: Request<wire::SignedCall>,
     ) -> Result<Response<wire::RevokeGrantResponse>, Status> {
-        let Services { store, auth, clock, .. } = &self.0;
+        let Services { store, auth, clock, revoked, .. } = &self.0;
         let call = auth.patient(request, CallMethod::RevokeGrant)?;
         let request: wire::RevokeGrantRequest = decode(call.request)?;
         let revocation = request.revocation.ok_or_else(|| refuse(Reason::Malformed))?;
@@ -135,6 +135,7 @@ impl MailboxService for Mailbox {
             return Err(refuse(Reason::Unauthenticated));
         }
         let tombstone = store.revoke_grant(revocation, clock.now()).await.map_err(store_refusal)?;
+        revoked.notify_one();
         metrics::counter!("relay_revocations_total").increment(1);
         Ok(Response::new(wire::RevokeGrantResponse { confirmation: tombstone.confirmation }))
     }

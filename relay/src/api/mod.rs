@@ -12,6 +12,7 @@ mod subscription;
 use std::sync::Arc;
 
 use sealcare_protocol::Clock;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::{auth::Auth, delivery_hook::DeliveryHook, store::Store};
@@ -22,6 +23,8 @@ pub(crate) struct Services {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) auth: Arc<Auth>,
     pub(crate) clock: Arc<dyn Clock>,
+    /// Wakes the sweep.
+    pub(crate) revoked: Arc<Notify>,
     /// Ends subscriptions.
     pub(crate) closing: CancellationToken,
     pub(crate) hook: DeliveryHook,

@@ -23,7 +23,7 @@ pub use batch::{BatchError, DepositBatch};
 pub use error::{Result, StoreError};
 pub use types::{
     AcceptOutcome, Acceptance, Deposited, FetchOutcome, GrantReport, LaneArrivals, LanePlace,
-    OrganizationRecord, OrganizationState, Page, PageItem, PageLimit, Progress, PutBundleOutcome,
+    OrganizationRecord, OrganizationState, Page, PageItem, PageLimit, Progress, PutBundleOutcome, Reclaimed,
     RegisterOutcome, Registrant, ReplyOutcome, ReplySlot, SequenceRange, SessionReport, Tombstone,
 };
 
@@ -148,11 +148,12 @@ pub trait Mailboxes: Send + Sync {
     async fn purge(&self, now: Timestamp) -> Result<Progress>;
 
     /// Gives the bytes of deleted envelopes back to the disk, if anything was revoked since the last time;
-    /// returns when they are gone from the engine's files.
+    /// returns when they are gone from the engine's files. Costs a rewrite of what is stored, and is left for
+    /// another time while the disk has no room for that: a full disk is no reason to fail.
     ///
     /// # Errors
     /// `Unavailable`, `Corrupt`.
-    async fn reclaim(&self) -> Result<()>;
+    async fn reclaim(&self) -> Result<Reclaimed>;
 
     /// Changes whenever something may have arrived for the organization. A hint, never the truth.
     fn arrivals(&self, organization: OrganizationId) -> watch::Receiver<LaneArrivals>;

@@ -136,6 +136,17 @@ pub enum Progress {
     More,
 }
 
+/// What became of deleted bytes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Reclaimed {
+    /// Nothing was deleted since the last time.
+    Nothing,
+    /// They are gone from the engine's files.
+    Gone,
+    /// Too little of the disk is free for the rewriting: they are deleted, and leave the disk another time.
+    NoRoom,
+}
+
 /// Sequences of one lane.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct SequenceRange {

@@ -1,4 +1,4 @@
-//! What the ordered-key layer asks of an embedded engine: five verbs.
+//! What the ordered-key layer asks of an embedded engine: a handful of verbs.
 //!
 //! Not here: key layout, group commit, the failed latch (this folder's other files) and any one engine
 //! (`fjall.rs`).
@@ -75,6 +75,9 @@ pub trait OrderedKeys: Send + Sync + 'static {
     /// # Errors
     /// As [`EngineError`].
     fn compact(&self, space: Space) -> Result<(), EngineError>;
+
+    /// Bytes that the space's files take on the disk, about: compaction needs as many again meanwhile.
+    fn disk_bytes(&self, space: Space) -> u64;
 
     /// The folder on whose disk the engine lies, where there is one: its free space is watched.
     fn folder(&self) -> Option<&Path>;

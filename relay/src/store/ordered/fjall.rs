@@ -128,6 +128,10 @@ impl OrderedKeys for FjallKeys {
         self.keyspace(space).major_compact().map_err(|e| engine_error(&e))
     }
 
+    fn disk_bytes(&self, space: Space) -> u64 {
+        self.keyspace(space).disk_space()
+    }
+
     fn folder(&self) -> Option<&Path> {
         Some(&self.folder)
     }

@@ -45,8 +45,8 @@ pub use self::{fjall::FjallKeys, room::FREE_BYTES_MIN};
 use super::{
     AcceptOutcome, Acceptance, DepositBatch, Deposited, FetchOutcome, GrantReport, LANES, LaneArrivals,
     LanePlace, Mailboxes, OrganizationRecord, OrganizationState, Page, PageLimit, Progress, PutBundleOutcome,
-    RegisterOutcome, Registrant, Registry, ReplyOutcome, ReplySlot, Result, SequenceRange, StoreError,
-    Tombstone, types::DepositorKey,
+    Reclaimed, RegisterOutcome, Registrant, Registry, ReplyOutcome, ReplySlot, Result, SequenceRange,
+    StoreError, Tombstone, types::DepositorKey,
 };
 
 /// Bytes that a small operation adds to a batch, about.
@@ -147,6 +147,10 @@ impl Mailboxes for OrderedStore {
 
     async fn deposit(&self, key: DepositorKey, batch: DepositBatch, now: Timestamp) -> Result<Deposited> {
         self.room.check(self.engine.folder())?;
+        // A stranger's batch costs a read, and neither room in the queue nor the committer's time.
+        if self.read(move |rows| rows.grant_of(&key)).await?.1.revoked_ms.is_some() {
+            return Ok(Deposited::GrantRevoked);
+        }
         let gate = self.gate.clone();
         let bytes = batch.bytes;
         self.committer.submit(bytes, move |t| lanes::deposit(t, &gate, &key, batch, now)).await
@@ -216,7 +220,7 @@ impl Mailboxes for OrderedStore {
         self.purge_step(now).await
     }
 
-    async fn reclaim(&self) -> Result<()> {
+    async fn reclaim(&self) -> Result<Reclaimed> {
         self.reclaim_deleted().await
     }
 

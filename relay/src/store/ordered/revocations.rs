@@ -15,13 +15,16 @@ use super::{
     lanes::STEP_ITEMS_MAX,
     layout,
     reads::{Committed, Rows},
+    room::Room,
     rows::{DeletionRow, HeadRow, LaneKind, LaneRow, TombstoneRow, decode},
     transaction::Transaction,
 };
-use crate::store::{Progress, Result, SESSION_RETENTION, SESSIONS_MAX, StoreError, Tombstone};
+use crate::store::{Progress, Reclaimed, Result, SESSION_RETENTION, SESSIONS_MAX, StoreError, Tombstone};
 
-/// Grants whose deletion is looked at in one step.
+/// Grants whose deletion is looked at, or forgotten, in one step.
 const DELETIONS_MAX: usize = 1_000;
+/// What compaction needs beside a copy of the space: the journal that is filled up to retire it, and slack.
+const RECLAIM_ROOM_BYTES: u64 = 128 << 20;
 
 pub(super) fn revoke_grant(
     t: &mut Transaction<'_>,
@@ -38,7 +41,9 @@ pub(super) fn revoke_grant(
         return Ok(Tombstone { grant: id, revocation: row.revocation, confirmation: row.confirmation });
     }
     let sequence = append(t, &organization, revocation, now)?;
-    let deletion = DeletionRow::new(&organization, grant.lowest_sequence, sequence);
+    // Of a drained grant nothing lies in the lane: there is nothing to look for.
+    let first = if grant.stored_bytes == 0 { sequence } else { grant.lowest_sequence };
+    let deletion = DeletionRow::new(&organization, first, sequence);
     t.put(Space::Rows, layout::deletion(&id), deletion.encode_to_vec());
     let row = TombstoneRow { revocation: revocation.to_wire(), confirmation: None };
     t.put(Space::Rows, tombstone, row.encode_to_vec());
@@ -125,13 +130,14 @@ pub(super) fn list_revoked(
 
 /// Revoked grants of which something may still lie in a lane or in the engine's files.
 pub(super) fn unfinished(engine: &dyn OrderedKeys) -> Result<Vec<GrantId>> {
-    let found = deletions(&Committed(engine), usize::MAX)?;
+    let found = deletions(&Committed(engine), layout::DELETIONS, usize::MAX)?;
     Ok(found.into_iter().map(|(grant, _)| grant).collect())
 }
 
-fn deletions(rows: &Committed<'_>, limit: usize) -> Result<Vec<(GrantId, DeletionRow)>> {
+/// Up to `limit` deletions from the key `from` on.
+fn deletions(rows: &Committed<'_>, from: &[u8], limit: usize) -> Result<Vec<(GrantId, DeletionRow)>> {
     let end = layout::end_of(layout::DELETIONS);
-    let found = rows.scan(Space::Rows, layout::DELETIONS, &end, limit)?;
+    let found = rows.scan(Space::Rows, from, &end, limit)?;
     let parsed = found.into_iter().map(|(key, value)| {
         let grant = layout::grant_of(&key).ok_or(StoreError::Corrupt("deletion in progress"))?;
         Ok((grant, decode("deletion in progress", value)?))
@@ -162,41 +168,70 @@ fn delete_some(t: &mut Transaction<'_>, grant: &GrantId) -> Result<()> {
     Ok(())
 }
 
+/// The first deletion that is not done, if any.
+fn next_deletion(rows: &Committed<'_>) -> Result<Option<GrantId>> {
+    let mut from = layout::DELETIONS.to_vec();
+    loop {
+        let found = deletions(rows, &from, DELETIONS_MAX)?;
+        let Some((last, _)) = found.last() else { return Ok(None) };
+        from = layout::after(&layout::deletion(last));
+        if let Some((grant, _)) = found.iter().find(|(_, row)| !row.is_deleted()) {
+            return Ok(Some(*grant));
+        }
+    }
+}
+
 impl OrderedStore {
     /// One step for the first grant that is not yet deleted.
     pub(super) async fn delete_revoked(&self) -> Result<Progress> {
-        let found = self.read(|rows| deletions(rows, DELETIONS_MAX)).await?;
-        let Some((grant, _)) = found.into_iter().find(|(_, row)| !row.is_deleted()) else {
+        let Some(grant) = self.read(|rows| next_deletion(rows)).await? else {
             return Ok(Progress::Done);
         };
         self.write(move |t| delete_some(t, &grant)).await?;
         Ok(Progress::More)
     }
 
-    /// Compacts the lanes if something was deleted from them after a revocation.
-    pub(super) async fn reclaim_deleted(&self) -> Result<()> {
-        let found = self.read(|rows| deletions(rows, DELETIONS_MAX)).await?;
+    /// Compacts the lanes if something was deleted from them after a revocation, and the disk has room.
+    pub(super) async fn reclaim_deleted(&self) -> Result<Reclaimed> {
+        let found = self.read(|rows| deletions(rows, layout::DELETIONS, usize::MAX)).await?;
         let deleted: Vec<_> =
             found.into_iter().filter(|(_, row)| row.is_deleted()).map(|(grant, _)| grant).collect();
+        metrics::gauge!("relay_reclaim_waiting_grants").set(u32::try_from(deleted.len()).unwrap_or(u32::MAX));
         if deleted.is_empty() {
-            return Ok(());
+            return Ok(Reclaimed::Nothing);
         }
+        let needed = self.engine.disk_bytes(Space::Lanes).saturating_add(RECLAIM_ROOM_BYTES);
+        if !Room::has(self.engine.folder(), needed) {
+            tracing::warn!("the disk has no room to rewrite files: revoked bytes stay until it has");
+            return Ok(Reclaimed::NoRoom);
+        }
+        self.compact_lanes().await?;
+        for grants in deleted.chunks(DELETIONS_MAX) {
+            self.forget_deletions(grants.to_vec()).await?;
+        }
+        metrics::gauge!("relay_reclaim_waiting_grants").set(0);
+        Ok(Reclaimed::Gone)
+    }
+
+    async fn compact_lanes(&self) -> Result<()> {
         let engine = self.engine.clone();
-        let compacted = tokio::task::spawn_blocking(move || engine.compact(Space::Lanes)).await;
-        match compacted {
-            Ok(Ok(())) => {}
-            Ok(Err(EngineError::Damaged)) => return Err(StoreError::Corrupt("lane item")),
+        match tokio::task::spawn_blocking(move || engine.compact(Space::Lanes)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(EngineError::Damaged)) => Err(StoreError::Corrupt("lane item")),
             Ok(Err(EngineError::Failed)) | Err(_) => {
                 self.failed.fail();
-                return Err(StoreError::Unavailable);
+                Err(StoreError::Unavailable)
             }
         }
+    }
+
+    async fn forget_deletions(&self, grants: Vec<GrantId>) -> Result<()> {
         let gate = self.gate.clone();
         self.write(move |t| {
-            for grant in &deleted {
+            for grant in &grants {
                 t.delete(Space::Rows, layout::deletion(grant));
             }
-            t.after_commit(move || gate.forget(&deleted));
+            t.after_commit(move || gate.forget(&grants));
             Ok(())
         })
         .await

@@ -45,6 +45,11 @@ impl Room {
         }
         if free >= self.free_bytes_min { Ok(()) } else { Err(StoreError::Unavailable) }
     }
+
+    /// Whether `bytes` are free on the disk of `folder` at this instant; one that does not tell has none.
+    pub(super) fn has(folder: Option<&Path>, bytes: u64) -> bool {
+        folder.is_none_or(|folder| free_bytes(folder).is_some_and(|free| free >= bytes))
+    }
 }
 
 #[cfg(test)]

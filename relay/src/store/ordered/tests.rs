@@ -31,10 +31,11 @@ async fn fjall_conforms() {
     }
 }
 
-/// fjall whose next commit or sync fails when told so.
+/// fjall whose next commit or sync fails when told so, and whose files are as large as told.
 struct Faulty {
     engine: FjallKeys,
     fails: Arc<AtomicBool>,
+    disk_bytes: u64,
 }
 
 impl Faulty {
@@ -66,8 +67,12 @@ impl OrderedKeys for Faulty {
         self.engine.compact(space)
     }
 
+    fn disk_bytes(&self, _: Space) -> u64 {
+        self.disk_bytes
+    }
+
     fn folder(&self) -> Option<&Path> {
-        None
+        self.engine.folder()
     }
 }
 
@@ -89,7 +94,8 @@ const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 async fn a_failed_sync_is_never_followed_by_success() {
     let folder = tempfile::tempdir().unwrap();
     let fails = Arc::new(AtomicBool::new(false));
-    let engine = Faulty { engine: FjallKeys::open(folder.path()).unwrap(), fails: fails.clone() };
+    let engine =
+        Faulty { engine: FjallKeys::open(folder.path()).unwrap(), fails: fails.clone(), disk_bytes: 0 };
     let store = OrderedStore::open(Arc::new(engine), incarnation(1), 0).unwrap();
     let key = patient(&store).await.key();
     fails.store(true, Ordering::SeqCst);
@@ -106,7 +112,8 @@ async fn a_failed_sync_is_never_followed_by_success() {
 async fn a_duplicate_is_not_answered_after_a_failed_sync() {
     let folder = tempfile::tempdir().unwrap();
     let fails = Arc::new(AtomicBool::new(false));
-    let engine = Faulty { engine: FjallKeys::open(folder.path()).unwrap(), fails: fails.clone() };
+    let engine =
+        Faulty { engine: FjallKeys::open(folder.path()).unwrap(), fails: fails.clone(), disk_bytes: 0 };
     let store = OrderedStore::open(Arc::new(engine), incarnation(1), 0).unwrap();
     let key = patient(&store).await.key();
     assert_eq!(store.deposit(key, batch(0), NOW).await, Ok(Deposited::Stored));
@@ -162,6 +169,54 @@ async fn a_revoked_envelope_leaves_the_disk_with_the_reclaim() {
     while store.purge(NOW).await.unwrap() == Progress::More {}
     store.reclaim().await.unwrap();
     assert!(!lies_in(folder.path(), MARKER));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_promises_nothing_and_costs_no_sync() {
+    let folder = tempfile::tempdir().unwrap();
+    let fails = Arc::new(AtomicBool::new(false));
+    let engine =
+        Faulty { engine: FjallKeys::open(folder.path()).unwrap(), fails: fails.clone(), disk_bytes: 0 };
+    let store = OrderedStore::open(Arc::new(engine), incarnation(1), 0).unwrap();
+    fails.store(true, Ordering::SeqCst);
+    let stranger = Clinic::new(1).stranger(1);
+    assert_eq!(store.deposit(stranger.key(), batch(0), NOW).await, Err(StoreError::NotFound));
+    let domain = Clinic::new(1).registrant(1).domain;
+    assert_eq!(store.decide(domain, OrganizationState::Approved).await, Err(StoreError::NotFound));
+    assert_eq!((store.check(), fails.load(Ordering::SeqCst)), (Ok(()), true));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_without_room_for_the_rewriting_fails_nothing_and_forgets_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let fails = Arc::new(AtomicBool::new(false));
+    let engine = Faulty { engine: FjallKeys::open(folder.path()).unwrap(), fails, disk_bytes: u64::MAX };
+    let store = OrderedStore::open(Arc::new(engine), incarnation(1), 0).unwrap();
+    let patient = patient(&store).await;
+    store.deposit(patient.key(), batch(0), NOW).await.unwrap();
+    patient.revoke(&store).await;
+    while store.purge(NOW).await.unwrap() == Progress::More {}
+    assert_eq!(store.reclaim().await, Ok(Reclaimed::NoRoom));
+    assert_eq!(store.check(), Ok(()));
+    assert_eq!(revocations::unfinished(store.engine.as_ref()).unwrap(), [patient.grant()]);
+    drop(store);
+    let store = open(folder.path());
+    assert_eq!(store.reclaim().await, Ok(Reclaimed::Gone));
+    assert_eq!(store.reclaim().await, Ok(Reclaimed::Nothing));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drained_grant_leaves_nothing_to_look_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let patient = patient(&store).await;
+    store.deposit(patient.key(), batch(0), NOW).await.unwrap();
+    let range = SequenceRange { lane: lane_of(&patient.grant()), sequences: 1..=1 };
+    store.acknowledge(patient.clinic.id, vec![range]).await.unwrap();
+    patient.revoke(&store).await;
+    let row = layout::deletion(&patient.grant());
+    let row: rows::DeletionRow = Committed(store.engine.as_ref()).row(&row).unwrap().unwrap();
+    assert!(row.is_deleted());
 }
 
 fn lies_in(folder: &Path, needle: &[u8]) -> bool {
