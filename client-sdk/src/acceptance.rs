@@ -9,7 +9,7 @@ use sealcare_protocol::{
 };
 use sealcare_records::RecordType;
 use sealcare_transport::{PatientChannel, TransportError, fetch_bundle_at_domain};
-use sealcare_vault::{KeyRange, ReadTransaction};
+use sealcare_vault::{KeyRange, ReadTransaction, WriteTransaction};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -19,6 +19,7 @@ use crate::{
     grant::{BundleNeed, GrantRow, Outbox, Phase},
     kept,
     patient::Patient,
+    record_store::newest_version,
     store::{ACCEPTING, LINK_CODES, load, save},
 };
 
@@ -121,7 +122,13 @@ impl PendingGrant<'_> {
         let scope = scope.to_scope()?;
         let number = self.choose_key().await?;
         let channel = self.channel(number).await?;
-        let organization = channel.accept_invitation(&self.invitation.ticket).await?;
+        let organization = match channel.accept_invitation(&self.invitation.ticket).await {
+            Err(refused @ (TransportError::TicketSpent | TransportError::TicketExpired)) => {
+                self.forget_key().await?;
+                return Err(refused.into());
+            }
+            answer => answer?,
+        };
         if organization != self.invitation.organization {
             return Err(ClientError::WrongOrganization);
         }
@@ -135,6 +142,7 @@ impl PendingGrant<'_> {
             created: now,
             types: scope.types,
             from: scope.from,
+            accepted_version: 0,
             revision: 0,
             bundle_verified: self.verified,
             bundle_need: BundleNeed::Usual,
@@ -160,16 +168,27 @@ impl PendingGrant<'_> {
         }
         for _ in 0..DEPOSIT_KEYS_TRIED_MAX {
             match self.channel(number).await?.grant_status().await {
-                Err(TransportError::NotFound) => {
-                    let attempt = Attempt { relay: self.invitation.relay.clone(), number };
-                    self.patient.store.write(move |tx| save(tx, ACCEPTING, &place, &attempt)).await?;
-                    return Ok(number);
-                }
+                Err(TransportError::NotFound) => match self.reserve(number).await? {
+                    Reserved::Number(number) => return Ok(number),
+                    Reserved::TakenBelow(free) => number = free,
+                },
                 Ok(_) => number = number.checked_add(1).ok_or(ClientError::NoFreeKey)?,
                 Err(error) => return Err(error.into()),
             }
         }
         Err(ClientError::NoFreeKey)
+    }
+
+    /// Keeps `number` for this invitation, unless another acceptance was faster.
+    async fn reserve(&self, number: u32) -> Result<Reserved> {
+        let (place, relay) = (self.place(), self.invitation.relay.clone());
+        self.patient.store.write(move |tx| reserve(tx, &place, relay, number)).await
+    }
+
+    /// The relay has refused for good: the key of this attempt is free again.
+    async fn forget_key(&self) -> Result<()> {
+        let place = self.place();
+        self.patient.store.write(move |tx| Ok(tx.delete(ACCEPTING, &place).map(drop)?)).await
     }
 
     fn place(&self) -> [u8; 32] {
@@ -181,7 +200,7 @@ impl PendingGrant<'_> {
         self.patient.channel(&self.invitation.relay, key)
     }
 
-    async fn keep(self, row: GrantRow) -> Result<AcceptedGrant> {
+    async fn keep(self, mut row: GrantRow) -> Result<AcceptedGrant> {
         let Self { patient, invitation, bundle, .. } = self;
         let work = move |vault: &sealcare_vault::Vault| {
             let account = vault.read(Account::load)?;
@@ -196,6 +215,7 @@ impl PendingGrant<'_> {
                 }
                 tx.put_wrapped(id.as_bytes(), LINK_CODES, id.as_bytes(), invitation.link_code.as_bytes())?;
                 bundle::keep(tx, &id, &bundle)?;
+                row.accepted_version = newest_version(tx)?;
                 row.save(tx, &id)
             })?;
             let short_code = ShortCode::derive(&id, &identity.grant_key.public());
@@ -203,6 +223,27 @@ impl PendingGrant<'_> {
         };
         patient.store.run(work).await
     }
+}
+
+/// What came of keeping a number.
+#[derive(Debug, Eq, PartialEq)]
+enum Reserved {
+    /// This number is the invitation's.
+    Number(u32),
+    /// Others have taken the numbers below this one meanwhile.
+    TakenBelow(u32),
+}
+
+fn reserve(tx: &mut WriteTransaction<'_>, place: &[u8], relay: RelayOrigin, number: u32) -> Result<Reserved> {
+    if let Some(tried) = load::<Attempt>(tx, ACCEPTING, place)? {
+        return Ok(Reserved::Number(tried.number));
+    }
+    let free = first_free(tx, &relay)?;
+    if free > number {
+        return Ok(Reserved::TakenBelow(free));
+    }
+    save(tx, ACCEPTING, place, &Attempt { relay, number })?;
+    Ok(Reserved::Number(number))
 }
 
 /// One above the highest number that this vault has used, or was about to use, at `relay`.
@@ -226,5 +267,27 @@ async fn deposit_key(patient: &Patient, relay: RelayOrigin, number: u32) -> Resu
 impl std::fmt::Debug for PendingGrant<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("PendingGrant")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::Fixture;
+
+    #[tokio::test]
+    async fn two_acceptances_at_once_take_different_keys() {
+        let fixture = Fixture::new().await; // whose grant has key 0
+        let relay: RelayOrigin = "https://localhost:1".parse().unwrap();
+        let race = move |tx: &mut WriteTransaction<'_>| {
+            let mut take = |place: &[u8], number| reserve(tx, place, relay.clone(), number);
+            // Both saw that 1 is free.
+            Ok([take(b"a", 1)?, take(b"b", 1)?, take(b"b", 2)?, take(b"a", 7)?])
+        };
+        let taken = fixture.patient.store.write(race).await.unwrap();
+        let expected = [(1, true), (2, false), (2, true), (1, true)].map(|(number, is_kept)| {
+            if is_kept { Reserved::Number(number) } else { Reserved::TakenBelow(number) }
+        });
+        assert_eq!(taken, expected);
     }
 }

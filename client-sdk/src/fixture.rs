@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use sealcare_protocol::{
-    AccountSecret, DelegationDraft, EpochEntry, EpochKey, GatewayKey, GrantId, KeyBundle, KeyBundleDraft,
-    ManualClock, Person, RootKey, Succession, Successions, Timestamp, missing_epochs,
+    AccountSecret, DelegationDraft, DepositKey, EpochEntry, EpochKey, GatewayKey, GrantId, KeyBundle,
+    KeyBundleDraft, ManualClock, Person, RootKey, Succession, Successions, Timestamp, missing_epochs,
 };
 use sealcare_vault::{Unlock, Vault};
 
@@ -70,6 +70,7 @@ impl Fixture {
             created: NOW,
             types: ["heart-rate".parse().unwrap()].into(),
             from: None,
+            accepted_version: 0,
             revision: 0,
             bundle_verified: NOW,
             bundle_need: BundleNeed::Usual,
@@ -90,6 +91,14 @@ impl Fixture {
         };
         let grant = patient.store.run(keep).await.unwrap();
         Self { patient, grant, gateway, bundle, _folder: folder }
+    }
+
+    pub(crate) async fn deposit_key(&self) -> DepositKey {
+        let row = self.row().await;
+        let key = move |tx: &sealcare_vault::ReadTransaction<'_>| {
+            Ok(Account::load(tx)?.secret.deposit_key(&row.relay, row.deposit_number))
+        };
+        self.patient.store.read(key).await.unwrap()
     }
 
     pub(crate) async fn row(&self) -> GrantRow {

@@ -36,6 +36,9 @@ pub(crate) struct GrantRow {
     pub(crate) types: BTreeSet<TypeName>,
     #[serde(with = "kept::maybe_millis")]
     pub(crate) from: Option<Timestamp>,
+    /// Record changes up to this version were made before the grant: what was deleted by then it never saw.
+    #[serde(default)]
+    pub(crate) accepted_version: u64,
     /// Of the newest statement.
     pub(crate) revision: u64,
     /// When the kept bundle was verified.

@@ -24,6 +24,10 @@ pub(crate) struct RecordRow {
     /// The first instant it holds, milliseconds since 1970; before 1970 is 0, unknown is none.
     pub(crate) start_ms: Option<u64>,
     pub(crate) state: RecordState,
+    /// What it was before, where that differs: type → the latest first instant that it had as such. A grant that
+    /// covered it then and does not now has something to take back.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) former: BTreeMap<String, Option<u64>>,
 }
 
 /// Whether the source still has it.
@@ -57,7 +61,7 @@ pub struct ChangeCounts {
 
 impl<'a, 'v> RecordWriter<'a, 'v> {
     pub(crate) fn new(tx: &'a mut WriteTransaction<'v>, store: &'a Store) -> Result<Self> {
-        let version = load_number(tx, ACCOUNT, VERSION)?.unwrap_or(0);
+        let version = newest_version(tx)?;
         Ok(Self { tx, store, version, counts: ChangeCounts::default() })
     }
 
@@ -72,6 +76,7 @@ impl<'a, 'v> RecordWriter<'a, 'v> {
                 .start()
                 .map(|start| u64::try_from(start.as_millisecond()).unwrap_or(0)),
             state: RecordState::Present,
+            former: BTreeMap::new(),
         };
         self.change(row, &json)
     }
@@ -84,7 +89,7 @@ impl<'a, 'v> RecordWriter<'a, 'v> {
         self.change(RecordRow { state: RecordState::Deleted, ..row }, &[])
     }
 
-    fn change(&mut self, row: RecordRow, json: &[u8]) -> Result<()> {
+    fn change(&mut self, mut row: RecordRow, json: &[u8]) -> Result<()> {
         let key = self.store.blind(RECORDS, row.id.as_bytes());
         let before = self.tx.get(RECORDS, &key)?;
         let before = before.as_deref().map(|bytes| decode(bytes)).transpose()?;
@@ -94,6 +99,7 @@ impl<'a, 'v> RecordWriter<'a, 'v> {
                 return Ok(());
             }
             self.tx.delete(CHANGES, &was.version.to_be_bytes())?;
+            row.former = former(was, &row);
         }
         match (&before, row.state) {
             (_, RecordState::Deleted) => self.counts.deleted += 1,
@@ -112,6 +118,21 @@ impl<'a, 'v> RecordWriter<'a, 'v> {
         self.tx.put(ACCOUNT, VERSION, &self.version.to_be_bytes())?;
         Ok(self.counts)
     }
+}
+
+/// What `was` had been and was, without what `now` is; one entry a type, so that it stays small.
+fn former(was: &RecordRow, now: &RecordRow) -> BTreeMap<String, Option<u64>> {
+    let mut former = was.former.clone();
+    if (&was.type_name, was.start_ms) != (&now.type_name, now.start_ms) {
+        let latest = former.entry(was.type_name.clone()).or_default();
+        *latest = (*latest).max(was.start_ms);
+    }
+    former
+}
+
+/// The version of the newest change.
+pub(crate) fn newest_version(tx: &ReadTransaction<'_>) -> Result<u64> {
+    Ok(load_number(tx, ACCOUNT, VERSION)?.unwrap_or(0))
 }
 
 /// The newest changes of records above `version`, in order, at most `limit`.

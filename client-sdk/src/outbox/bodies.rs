@@ -122,12 +122,12 @@ fn gather(tx: &ReadTransaction<'_>, row: &GrantRow) -> Result<Gathered> {
         looked_at += page.len();
         for (version, key) in page {
             let (record, json) = load_record(tx, &key)?;
-            if covers(row, &record) {
-                bytes += json.len() + record.id.len() + CHANGE_OVERHEAD;
+            if let Some(change) = change(row, record, json)? {
+                bytes += size(&change);
                 if bytes > INFLATED_TARGET && !gathered.changes.is_empty() {
                     break 'pages;
                 }
-                gathered.changes.push((version, change(record, json)?));
+                gathered.changes.push((version, change));
             }
             gathered.scanned = Some(version);
         }
@@ -136,18 +136,36 @@ fn gather(tx: &ReadTransaction<'_>, row: &GrantRow) -> Result<Gathered> {
     Ok(gathered)
 }
 
-fn covers(row: &GrantRow, record: &RecordRow) -> bool {
-    let from = row.from.map_or(0, sealcare_protocol::Timestamp::as_millis);
-    let is_since = from == 0 || record.start_ms.is_some_and(|start| start >= from);
-    is_since && row.types.iter().any(|name| name.as_str() == record.type_name)
+fn size(change: &Change) -> usize {
+    let json = match &change.state {
+        ChangeState::Upsert(json) => json.len(),
+        ChangeState::Tombstone => 0,
+    };
+    json + change.record_id.len() + CHANGE_OVERHEAD
 }
 
-fn change(record: RecordRow, json: Vec<u8>) -> Result<Change> {
-    let state = match record.state {
-        RecordState::Present => ChangeState::Upsert(Bytes::from(json)),
-        RecordState::Deleted => ChangeState::Tombstone,
+fn covers(row: &GrantRow, type_name: &str, start_ms: Option<u64>) -> bool {
+    let from = row.from.map_or(0, sealcare_protocol::Timestamp::as_millis);
+    let is_since = from == 0 || start_ms.is_some_and(|start| start >= from);
+    is_since && row.types.iter().any(|name| name.as_str() == type_name)
+}
+
+/// What a grant is told of a record: how it is; that it is gone, if the grant may have had it; or nothing.
+fn change(row: &GrantRow, record: RecordRow, json: Vec<u8>) -> Result<Option<Change>> {
+    let is_covered = covers(row, &record.type_name, record.start_ms);
+    let (type_name, state) = if is_covered && record.state == RecordState::Present {
+        (record.type_name, ChangeState::Upsert(Bytes::from(json)))
+    } else if record.version <= row.accepted_version {
+        return Ok(None);
+    } else if is_covered {
+        (record.type_name, ChangeState::Tombstone)
+    } else {
+        // An update has moved it out of the scope, by its type or its time.
+        let former = record.former.into_iter().find(|(name, start)| covers(row, name, *start));
+        let Some((name, _)) = former else { return Ok(None) };
+        (name, ChangeState::Tombstone)
     };
-    Ok(Change { record_id: record.id, type_name: record.type_name.parse()?, state })
+    Ok(Some(Change { record_id: record.id, type_name: type_name.parse()?, state }))
 }
 
 fn encode(changes: &[(u64, Change)]) -> Result<EncodedBody, SealError> {

@@ -116,3 +116,59 @@ async fn no_more_numbers_are_given_than_may_be_unconfirmed() {
     assert_eq!(pack_all(&fixture).await, Packed::Full);
     assert_eq!(fixture.row().await.outbox.next, UNCONFIRMED_MAX);
 }
+
+fn told(row: &GrantRow, record: &RecordRow) -> Option<(String, &'static str)> {
+    change(row, record.clone(), b"{}".to_vec()).unwrap().map(|change| {
+        let state = match change.state {
+            ChangeState::Upsert(_) => "upsert",
+            ChangeState::Tombstone => "tombstone",
+        };
+        (change.type_name.as_str().to_owned(), state)
+    })
+}
+
+#[tokio::test]
+async fn a_grant_hears_of_no_record_that_was_gone_before_it() {
+    let fixture = Fixture::new().await;
+    fixture.patient.read(Noise { records: 0..2, note_bytes: 1 }).await.unwrap();
+    let (store, grant) = (fixture.patient.store.clone(), fixture.grant);
+    let work = move |tx: &mut WriteTransaction<'_>| {
+        let mut writer = RecordWriter::new(tx, &store)?;
+        writer.delete(&RecordId::new("r0").unwrap())?;
+        writer.finish()?;
+        let mut row = GrantRow::load(tx, &grant)?;
+        row.accepted_version = crate::record_store::newest_version(tx)?;
+        row.save(tx, &grant)
+    };
+    fixture.patient.store.write(work).await.unwrap();
+    pack_all(&fixture).await;
+    assert_eq!(packed_ids(&fixture).await, ["r1"]);
+}
+
+#[tokio::test]
+async fn what_an_update_moves_out_of_the_scope_is_taken_back() {
+    let mut row = Fixture::new().await.row().await;
+    row.from = Some(sealcare_protocol::Timestamp::from_millis(100));
+    let mut record = RecordRow {
+        id: "r".to_owned(),
+        type_name: "heart-rate".to_owned(),
+        version: 1,
+        start_ms: Some(100),
+        state: RecordState::Present,
+        former: std::collections::BTreeMap::new(),
+    };
+    let heart = |state| Some(("heart-rate".to_owned(), state));
+    assert_eq!(told(&row, &record), heart("upsert"));
+    record.start_ms = Some(99);
+    assert_eq!(told(&row, &record), None, "it was never covered");
+    record.former.insert("heart-rate".to_owned(), Some(100));
+    assert_eq!(told(&row, &record), heart("tombstone"));
+    record.type_name = "lab-result".to_owned();
+    assert_eq!(told(&row, &record), heart("tombstone"));
+    record.start_ms = Some(200);
+    row.types.insert("lab-result".parse().unwrap());
+    assert_eq!(told(&row, &record), Some(("lab-result".to_owned(), "upsert")));
+    row.accepted_version = 1;
+    record.state = RecordState::Deleted;
+    assert_eq!(told(&row, &record), None);
+}
