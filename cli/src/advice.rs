@@ -59,6 +59,9 @@ fn of_client(error: &ClientError) -> Option<&'static str> {
         ClientError::NoAccount => "Make one: `sealcare init --name 'YOUR NAME' --birth-date YYYY-MM-DD`.",
         ClientError::UnknownGrant => "See `sealcare grants`.",
         ClientError::Revoked => "To share again, ask the organization for a new invitation.",
+        ClientError::ClosedByRelay => {
+            "Nothing was given up. Ask the organization; to stop for good, run `sealcare revoke`."
+        }
         ClientError::AlreadyAccepted => "See `sealcare grants`; share with `sealcare share`.",
         ClientError::WrongOrganization => "Do not use this invitation; tell the organization.",
         ClientError::Kept(_) => "Update sealcare: a newer release may have written it.",

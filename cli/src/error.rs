@@ -131,6 +131,7 @@ fn of_client(error: &ClientError) -> Exit {
         ClientError::AccountExists | ClientError::NoAccount | ClientError::UnknownGrant => Exit::Usage,
         ClientError::Protocol(_)
         | ClientError::Revoked
+        | ClientError::ClosedByRelay
         | ClientError::AlreadyAccepted
         | ClientError::WrongOrganization => Exit::Refused,
         ClientError::Unsettled => Exit::Unavailable,

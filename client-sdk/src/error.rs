@@ -47,6 +47,10 @@ pub enum ClientError {
     /// The grant was revoked.
     #[error("the grant is revoked")]
     Revoked,
+    /// The relay refuses the grant as closed, and shows neither the patient's own revocation nor the organization's
+    /// confirmation. Nothing is given up for that.
+    #[error("the relay says that this grant is closed, without proof")]
+    ClosedByRelay,
     /// The same invitation was accepted before.
     #[error("this invitation was accepted before")]
     AlreadyAccepted,

@@ -41,7 +41,10 @@ pub use error::{ClientError, Result};
 pub use patient::{Imported, Patient, PatientBuilder};
 pub use record_store::ChangeCounts;
 pub use revocation::RevocationState;
-pub use sealcare_protocol::{Clock, Domain, GrantId, Invitation, Person, ShortCode, SystemClock, Timestamp};
+pub use sealcare_protocol::{
+    Clock, Domain, Error as ProtocolError, GrantId, Invitation, Person, SealError, ShortCode, SystemClock,
+    Timestamp,
+};
 pub use sealcare_records::{ImportReport, Progress, Record, RecordId, RecordType, SkipReason};
 pub use sealcare_transport::{BundleFault, TransportError, Trust, danger};
 pub use sealcare_vault::{Unlock, Vault, VaultError};

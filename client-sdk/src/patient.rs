@@ -11,7 +11,7 @@ use sealcare_protocol::{Clock, DepositKey, Person, RelayOrigin, SystemClock};
 use sealcare_records::{ImportReport, Progress, RecordType};
 use sealcare_transport::{PatientChannel, Trust};
 use sealcare_vault::Vault;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 
 use crate::{
     account::Account,
@@ -32,6 +32,8 @@ pub struct Patient {
     pub(crate) deadline: Duration,
     /// One pass over the outboxes at a time.
     pub(crate) passes: Mutex<()>,
+    /// How many stops were begun here; each is heard by the deposits under way.
+    pub(crate) stops: watch::Sender<u64>,
     person: Person,
 }
 
@@ -159,6 +161,7 @@ impl PatientBuilder {
             clock: self.clock,
             deadline: self.deadline,
             passes: Mutex::new(()),
+            stops: watch::Sender::new(0),
             person,
         })
     }
@@ -176,6 +179,7 @@ impl PatientBuilder {
             clock: self.clock,
             deadline: self.deadline,
             passes: Mutex::new(()),
+            stops: watch::Sender::new(0),
             person: account.person,
         })
     }

@@ -1,9 +1,9 @@
 //! Sharing: one pass over every grant's outbox, and passes that follow one another. Each step reads the grant anew
 //! from the vault, so that a stop takes effect between any two.
 
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 
-use rand::RngExt as _;
+use rand::{RngExt as _, seq::SliceRandom as _};
 use sealcare_protocol::{GrantId, RelayOrigin};
 use sealcare_transport::{PatientChannel, TransportError};
 
@@ -18,10 +18,21 @@ use crate::{
         settle::{self, Settled},
     },
     patient::Patient,
+    store::LINK_CODES,
 };
 
 /// New sessions of a grant in one pass, for a relay that has forgotten or closed the one before.
 const SESSIONS_A_PASS_MAX: u32 = 3;
+
+/// Between two grants of a pass that nobody waits for, so that their connections do not tell whose they are.
+const PAUSE_MAX: Duration = Duration::from_secs(3);
+
+/// How close the grants of a pass follow one another.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Pace {
+    AtOnce,
+    Apart,
+}
 
 /// What a pass did for one grant.
 #[derive(Debug)]
@@ -65,7 +76,8 @@ pub struct ShareProgress {
 
 impl Patient {
     /// Shares what is new with every grant: reads replies, packs, seals, deposits; repeats what a crash left
-    /// unfinished; asks again for revocations that are not confirmed. Errors of one grant are in its outcome.
+    /// unfinished; asks again for revocations that are not confirmed. The grants come in a new order each time.
+    /// Errors of one grant are in its outcome.
     ///
     /// # Errors
     /// Those of the vault.
@@ -73,15 +85,40 @@ impl Patient {
         &self,
         on_progress: &(dyn Fn(ShareProgress) + Send + Sync),
     ) -> Result<Vec<SharedGrant>> {
+        self.pass(Pace::AtOnce, on_progress).await
+    }
+
+    /// As [`Patient::share`], for a pass that nobody waits for: with a random pause of up to 3 seconds between two
+    /// grants, so that a relay cannot tell from their times that they are one person's.
+    ///
+    /// # Errors
+    /// Those of the vault.
+    pub async fn share_apart(
+        &self,
+        on_progress: &(dyn Fn(ShareProgress) + Send + Sync),
+    ) -> Result<Vec<SharedGrant>> {
+        self.pass(Pace::Apart, on_progress).await
+    }
+
+    async fn pass(
+        &self,
+        pace: Pace,
+        on_progress: &(dyn Fn(ShareProgress) + Send + Sync),
+    ) -> Result<Vec<SharedGrant>> {
         let _one = self.passes.lock().await;
-        let grants = self.store.read(GrantRow::all).await?;
-        let mut shared = Vec::new();
+        let mut grants = self.store.read(GrantRow::all).await?;
+        grants.shuffle(&mut rand::rng());
+        let (mut shared, mut pause) = (Vec::new(), Duration::ZERO);
         for (grant, row) in grants {
-            let outcome = match row.phase {
-                Phase::Active => self.share_grant(grant, on_progress).await,
-                Phase::Revoking => self.repeat_revocation(grant).await,
-                Phase::Revoked(_) => Ok(PassOutcome::Revoked),
-            };
+            if matches!(row.phase, Phase::Revoked(_)) {
+                shared.push(SharedGrant { grant, outcome: Ok(PassOutcome::Revoked) });
+                continue;
+            }
+            tokio::time::sleep(pause).await;
+            if pace == Pace::Apart {
+                pause = PAUSE_MAX.mul_f64(rand::rng().random_range(0.0..=1.0));
+            }
+            let outcome = self.share_grant(grant, on_progress).await;
             if let Err(error) = &outcome {
                 tracing::debug!(%error, "a grant was not shared");
             }
@@ -90,7 +127,8 @@ impl Patient {
         Ok(shared)
     }
 
-    /// Shares again and again, `every` so often with jitter, until dropped. `on_pass` hears each pass.
+    /// Shares again and again, `every` so often with jitter, as [`Patient::share_apart`] does, until dropped.
+    /// `on_pass` hears each pass.
     ///
     /// # Errors
     /// Those of the vault.
@@ -101,7 +139,7 @@ impl Patient {
         on_pass: &(dyn Fn(Vec<SharedGrant>) + Send + Sync),
     ) -> Result<()> {
         loop {
-            on_pass(self.share(on_progress).await?);
+            on_pass(self.share_apart(on_progress).await?);
             let jittered = every.mul_f64(rand::rng().random_range(0.5..=1.5));
             tokio::time::sleep(jittered).await;
         }
@@ -112,11 +150,14 @@ impl Patient {
         grant: GrantId,
         on_progress: &(dyn Fn(ShareProgress) + Send + Sync),
     ) -> Result<PassOutcome> {
+        if self.store.read(move |tx| GrantRow::load(tx, &grant)).await?.phase != Phase::Active {
+            return self.repeat_revocation(grant).await;
+        }
         match self.share_active(grant, on_progress).await {
-            // Stopped meanwhile: here, on another device, or by a lapse.
-            Err(ClientError::Revoked | ClientError::Transport(TransportError::GrantRevoked)) => {
-                self.repeat_revocation(grant).await
-            }
+            // Stopped here meanwhile.
+            Err(ClientError::Revoked) => self.repeat_revocation(grant).await,
+            // On another device or by a lapse, if the relay can show it.
+            Err(ClientError::Transport(TransportError::GrantRevoked)) => self.believe_closed(grant).await,
             outcome => outcome,
         }
     }
@@ -147,12 +188,14 @@ impl Patient {
             return Ok(());
         }
         let mend = move |vault: &sealcare_vault::Vault| {
-            vault.read(|tx| GrantRow::load_active(tx, &grant))?;
-            vault.create_wrapping_key(grant.as_bytes())?;
+            // In this order: a crash in between leaves a grant without a key, which is mended again.
             vault.write(|tx| {
                 let mut row = GrantRow::load_active(tx, &grant)?;
+                // It can be opened no more, and would keep every session from starting.
+                tx.delete(LINK_CODES, grant.as_bytes())?;
                 renew_sender(tx, &grant, &mut row)
-            })
+            })?;
+            Ok(vault.create_wrapping_key(grant.as_bytes())?)
         };
         self.store.run(mend).await
     }
@@ -212,9 +255,27 @@ impl Patient {
     }
 
     async fn deposit(&self, grant: GrantId, channel: &PatientChannel, flight: &Flight) -> Result<Settled> {
-        let outcome = channel.deposit(flight.envelopes.clone()).await?;
+        let outcome = self.unless_stopped(grant, channel.deposit(flight.envelopes.clone())).await?;
         let (flight, now) = (flight.clone(), self.clock.now());
         self.store.write(move |tx| settle::deposit(tx, &grant, &flight, outcome, now)).await
+    }
+
+    /// Begins `call` only while the grant is active, and drops it as soon as it is stopped: nothing follows a stop.
+    async fn unless_stopped<T>(
+        &self,
+        grant: GrantId,
+        call: impl Future<Output = Result<T, TransportError>> + Send,
+    ) -> Result<T> {
+        let mut stops = self.stops.subscribe();
+        let mut call = pin!(call);
+        loop {
+            self.store.read(move |tx| GrantRow::load_active(tx, &grant).map(drop)).await?;
+            tokio::select! {
+                biased;
+                stopped = stops.changed() => stopped.map_err(|_| ClientError::Stopped)?,
+                done = &mut call => return Ok(done?),
+            }
+        }
     }
 
     async fn report_progress(
@@ -226,5 +287,33 @@ impl Patient {
         let Outbox { sealed_below, next, .. } = row.outbox;
         on_progress(ShareProgress { grant, bodies_deposited: sealed_below, bodies_total: next });
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, poll_fn};
+
+    use super::*;
+    use crate::fixture::Fixture;
+
+    #[tokio::test]
+    async fn a_stop_ends_the_deposit_under_way_and_lets_none_begin() {
+        let fixture = Fixture::new().await;
+        let (patient, grant) = (&fixture.patient, fixture.grant);
+        let (begun, has_begun) = tokio::sync::oneshot::channel();
+        let deposit = async {
+            begun.send(()).unwrap();
+            pending::<Result<(), TransportError>>().await
+        };
+        let stop = async {
+            has_begun.await.unwrap();
+            patient.begin_revocation(grant).await
+        };
+        let (deposited, stopped) = tokio::join!(patient.unless_stopped(grant, deposit), stop);
+        stopped.unwrap();
+        assert!(matches!(deposited, Err(ClientError::Revoked)));
+        let never = poll_fn(|_| -> std::task::Poll<Result<(), TransportError>> { panic!("it began") });
+        assert!(matches!(patient.unless_stopped(grant, never).await, Err(ClientError::Revoked)));
     }
 }

@@ -7,7 +7,7 @@ use prost::Message;
 use sealcare_proto::v1::{self as wire, mailbox_service_client::MailboxServiceClient};
 use sealcare_protocol::{
     CallMethod, Clock, DepositKey, OrganizationId, RelayOrigin, Revocation, SessionId,
-    UnverifiedConfirmation, sign_call,
+    UnverifiedConfirmation, UnverifiedRevocation, sign_call,
 };
 use tonic::{Response, Status, transport::Channel};
 
@@ -64,17 +64,19 @@ pub struct SessionReport {
     pub init_is_gone: bool,
 }
 
-/// What the relay says of a grant. Unverified, but for the confirmation, which says so in its type.
+/// What the relay says of a grant. Nothing of it is verified; what can be, says so in its type.
 #[derive(Clone, Debug)]
 pub struct GrantReport {
     /// To whom the grant is.
     pub organization: OrganizationId,
-    /// Whether it is closed.
+    /// Whether it is closed, by the relay's word alone.
     pub is_revoked: bool,
     /// At most 64.
     pub sessions: Vec<SessionReport>,
     /// The organization's confirmation of the revocation, once there.
     pub confirmation: Option<UnverifiedConfirmation>,
+    /// The patient's own signed revocation, if the grant is closed by one.
+    pub revocation: Option<UnverifiedRevocation>,
     /// Ciphertext that lies undelivered, bytes.
     pub stored_bytes: u64,
 }
@@ -242,6 +244,7 @@ fn report(wire: wire::GrantStatusResponse) -> Option<GrantReport> {
         is_revoked: wire.revoked,
         sessions: wire.sessions.iter().map(session).collect::<Option<_>>()?,
         confirmation: wire.confirmation.map(UnverifiedConfirmation::new).transpose().ok()?,
+        revocation: wire.revocation.map(UnverifiedRevocation::new),
         stored_bytes: wire.stored_bytes,
     })
 }

@@ -142,6 +142,30 @@ async fn a_restored_copy_of_an_installation_becomes_another_sender() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_copy_from_before_the_stop_stops_too() {
+    let world = World::new().await;
+    let mut clinic = world.organization().await;
+    let ana = world.patient("ana").await;
+    let grant = accept(&ana, &clinic.invite(&world), HEART).await.id;
+    import(&ana, [(1, 61)]).await;
+    share(&ana).await;
+    drop(ana);
+    world.copy_vault("ana", "before");
+    let ana = world.reopen("ana").await;
+    ana.revoke(grant).await.unwrap();
+    drop(ana);
+    world.copy_vault("before", "ana");
+    let ana = world.reopen("ana").await;
+    let outcome = ana.share(&|_| ()).await.unwrap().remove(0).outcome;
+    assert_eq!(outcome.unwrap(), sealcare_client::PassOutcome::RevocationPending);
+    clinic.receive(&world, Answer::Sealed).await;
+    share(&ana).await;
+    let state = ana.status().await.unwrap()[0].state;
+    assert!(matches!(state, sealcare_client::GrantState::Revoked { .. }));
+    assert!(clinic.records.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_database_without_its_wrapping_keys_is_another_sender() {
     let world = World::new().await;
     let mut clinic = world.organization().await;
