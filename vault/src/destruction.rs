@@ -6,10 +6,26 @@ use std::collections::HashSet;
 use rusqlite::Connection;
 
 use crate::database;
-use crate::error::Result;
+use crate::error::{Result, VaultError};
 use crate::transaction::WriteTransaction;
 use crate::vault::Vault;
 use crate::wrapping::{KeyName, KeyNumber, Leftover};
+
+/// Wrapping keys that can be used no more.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct UnopenableKeys {
+    /// Their files are not there.
+    pub missing: usize,
+    /// Their files do not open: a disk that forgets, or a hand.
+    pub damaged: usize,
+}
+
+impl UnopenableKeys {
+    /// How many.
+    pub const fn count(&self) -> usize {
+        self.missing + self.damaged
+    }
+}
 
 impl Vault {
     /// Makes sure that a wrapping key of this id exists, durably. The id is blinded before it touches the disk.
@@ -62,24 +78,50 @@ impl Vault {
         self.empty_log(&writer)
     }
 
-    /// Deletes the rows whose wrapping keys are not on this disk and returns how many there were: after a database
-    /// was restored from a backup, which never holds wrapping keys.
+    /// Counts the wrapping keys that the database knows and this disk cannot give: missing after a database was
+    /// restored from a backup, which never holds wrapping keys, or damaged.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn unopenable_keys(&self) -> Result<UnopenableKeys> {
+        let mut writer = self.writer();
+        self.change(&mut writer, |tx| Ok(self.find_unopenable(tx)?.1))
+    }
+
+    /// Deletes the rows whose wrapping keys are [unopenable](Self::unopenable_keys), for nothing opens them ever
+    /// again, and returns how many rows there were. The files of damaged keys are destroyed too, so that their ids
+    /// can be used anew.
     ///
     /// # Errors
     /// Those of the disk.
     pub fn delete_unopenable(&self) -> Result<usize> {
         let mut writer = self.writer();
+        let (numbers, _) = self.change(&mut writer, |tx| self.find_unopenable(tx))?;
+        for number in &numbers {
+            self.wrapping.erase(*number)?;
+        }
         let deleted = self.change(&mut writer, |tx| {
-            let mut deleted = 0;
-            for (number, name) in tx.wrapping_keys()? {
-                if !self.wrapping.is_there(number, &name)? {
-                    deleted += tx.delete_wrapped(number)?;
-                }
-            }
-            Ok(deleted)
+            numbers.iter().try_fold(0, |deleted, number| Ok(deleted + tx.delete_wrapped(*number)?))
         })?;
+        for number in &numbers {
+            self.wrapping.forget(*number)?;
+        }
         self.empty_log(&writer)?;
         Ok(deleted)
+    }
+
+    fn find_unopenable(&self, tx: &WriteTransaction<'_>) -> Result<(Vec<KeyNumber>, UnopenableKeys)> {
+        let (mut numbers, mut found) = (Vec::new(), UnopenableKeys::default());
+        for (number, name) in tx.wrapping_keys()? {
+            match self.wrapping.is_there(number, &name) {
+                Ok(true) => continue,
+                Ok(false) => found.missing += 1,
+                Err(VaultError::WrappingKeyDamaged) => found.damaged += 1,
+                Err(error) => return Err(error),
+            }
+            numbers.push(number);
+        }
+        Ok((numbers, found))
     }
 
     /// Finishes what a crash interrupted: destructions, and creations that were never committed.

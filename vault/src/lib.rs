@@ -45,6 +45,7 @@ mod unlock;
 mod vault;
 mod wrapping;
 
+pub use destruction::UnopenableKeys;
 pub use error::{Result, VaultError};
 pub use range::{KEY_BYTES_MAX, KeyRange, SCAN_VALUES_MAX, Space, VALUE_BYTES_MAX, WRAPPING_ID_BYTES_MAX};
 pub use transaction::{ReadTransaction, Row, WriteTransaction};

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
-use sealcare_vault::{KeyRange, Space, Unlock, Vault, VaultError};
+use sealcare_vault::{KeyRange, Space, Unlock, UnopenableKeys, Vault, VaultError};
 use tempfile::TempDir;
 
 const PULSE: Space = Space::new(1, "pulse");
@@ -322,4 +322,19 @@ fn a_damaged_wrapping_key_is_named_and_can_still_be_destroyed() {
     assert!(matches!(vault.create_wrapping_key(b"grant of ana"), Err(VaultError::WrappingKeyDamaged)));
     vault.destroy_wrapping_key(b"grant of ana").unwrap();
     assert_eq!(vault.verify(&[PULSE]).unwrap(), u64::from(ROWS - ROWS / 3));
+}
+
+#[test]
+fn what_a_damaged_key_wrapped_can_be_given_up_and_its_id_used_again() {
+    let place = Place::new();
+    drop(place.filled());
+    let key_file = files_under(&place.dir().join("wrapping")).pop().unwrap();
+    fs::write(&key_file, b"cut").unwrap();
+    let vault = place.open().unwrap();
+    assert_eq!(vault.unopenable_keys().unwrap(), UnopenableKeys { missing: 0, damaged: 1 });
+    assert_eq!(vault.delete_unopenable().unwrap(), ROWS as usize / 3);
+    assert_eq!(vault.unopenable_keys().unwrap().count(), 0);
+    assert_eq!(vault.verify(&[PULSE]).unwrap(), u64::from(ROWS - ROWS / 3));
+    vault.create_wrapping_key(b"grant of ana").unwrap();
+    assert!(vault.read(|tx| tx.has_wrapping_key(b"grant of ana")).unwrap());
 }
