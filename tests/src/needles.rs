@@ -25,7 +25,10 @@ impl Needles {
 
     /// The names of what `text` holds, as often as it holds it.
     pub fn found_in(&self, text: &[u8]) -> Vec<&'static str> {
-        self.automaton.find_overlapping_iter(text).map(|found| self.names[found.pattern().as_usize()]).collect()
+        self.automaton
+            .find_overlapping_iter(text)
+            .map(|found| self.names[found.pattern().as_usize()])
+            .collect()
     }
 }
 
@@ -59,7 +62,8 @@ mod tests {
         let secret = b"\x00Rosa\xff-\x17secret";
         let needles = Needles::new(&[("it", secret)]);
         let among = |before: &[u8]| [before, secret, b"after"].concat();
-        let mut texts = vec![among(b"x"), HEXUPPER.encode(&among(b"y")).into(), format!("{:?}", among(b"z")).into()];
+        let mut texts =
+            vec![among(b"x"), HEXUPPER.encode(&among(b"y")).into(), format!("{:?}", among(b"z")).into()];
         for before in [&b""[..], b"a", b"ab", b"abc"] {
             texts.push(BASE64.encode(&among(before)).into());
             texts.push(BASE64URL_NOPAD.encode(&among(before)).into());

@@ -49,7 +49,8 @@ impl Cast {
         let relay =
             Program::relay(&data, listen, &cast.certificates).logging(RELAY_LOGS, &cast.place("relay.log"));
         let relay = relay.spawn_listening(relay_port).await;
-        let (domain, origin) = (format!("localhost:{domain_port}"), format!("https://localhost:{relay_port}"));
+        let (domain, origin) =
+            (format!("localhost:{domain_port}"), format!("https://localhost:{relay_port}"));
         let root = cast.place("root.toml").display().to_string();
         cast.gateway(&["init", "--domain", &domain, "--relay", &origin, "--root-out", &root]).await;
         cast.gateway(&["register"]).await;
@@ -61,7 +62,8 @@ impl Cast {
 
     async fn serve_gateway(&self) -> Program {
         let listen = format!("127.0.0.1:{}", self.domain_port);
-        let (chain, key) = (self.certificates.chain.to_str().unwrap(), self.certificates.key.to_str().unwrap());
+        let (chain, key) =
+            (self.certificates.chain.to_str().unwrap(), self.certificates.key.to_str().unwrap());
         let args = ["serve", "--listen", &listen, "--tls-cert", chain, "--tls-key", key];
         let gateway = Program::new(Role::Gateway, self.gateway_args(&args));
         gateway.logging("debug", &self.place("gateway.log")).spawn_listening(self.domain_port).await

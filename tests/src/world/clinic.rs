@@ -9,8 +9,8 @@ use bytes::Bytes;
 use sealcare_client::RecordId;
 use sealcare_protocol::{GrantId, Invitation, OrganizationId};
 use sealcare_provider::{
-    DeliveryKey, DirectoryChannel, EventKind, Halted, InboxEvent, InvitationChannel, Organization, RecordChange,
-    Roots, Subscriber,
+    DeliveryKey, DirectoryChannel, EventKind, Halted, InboxEvent, InvitationChannel, Organization,
+    RecordChange, Roots, Subscriber,
 };
 use sealcare_transport::{Content, Item};
 use sealcare_vault::{Unlock, Vault};

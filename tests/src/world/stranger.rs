@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use sealcare_client::RevocationState;
 use sealcare_protocol::{
-    AccountSecret, Body, Change, ChangeState, GrantId, GrantIdentity, GrantState, KeyBundle, Reply, Revocation, Scope, SealedInit,
-    SenderId, SessionStart, Statement,
+    AccountSecret, Body, Change, ChangeState, GrantId, GrantIdentity, GrantState, KeyBundle, Reply,
+    Revocation, Scope, SealedInit, SenderId, SessionStart, Statement,
 };
 use sealcare_transport::{DepositOutcome, PatientChannel, TransportError};
 
@@ -86,9 +86,9 @@ impl Stranger {
     pub async fn stops(&self) -> RevocationState {
         match self.channel.revoke_grant(&self.revocation).await.unwrap() {
             None => RevocationState::Pending,
-            Some(confirmation) => {
-                RevocationState::Confirmed { at: confirmation.verify(self.bundle.authority()).unwrap().time() }
-            }
+            Some(confirmation) => RevocationState::Confirmed {
+                at: confirmation.verify(self.bundle.authority()).unwrap().time(),
+            },
         }
     }
 

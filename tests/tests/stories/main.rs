@@ -5,4 +5,7 @@
 //! vaults, held grants, what halts a grant); the relay's own promises, in `relay/tests`.
 #![allow(clippy::unwrap_used, reason = "a story that cannot go on fails")]
 
+mod courier;
+mod keys;
 mod sharing;
+mod stopping;
