@@ -81,6 +81,7 @@ async fn list(config: &Config, records: &Records) -> Result<()> {
             gateway.ask(&Request::Records { until }, print_line).await.map(drop)
         }
         Reached::Opened(desk) => {
+            eprintln!("listed without the relay: a patient may have stopped since the gateway last ran");
             let mut lines = Lines::new(&desk, until).await?;
             while lines.position() != Position::End {
                 for line in lines.next(&desk).await? {

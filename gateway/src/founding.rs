@@ -47,11 +47,9 @@ pub(crate) fn found(home: &Home, domain: &str, relay: &str, root_out: &Path) -> 
     let vault = empty_vault(home)?;
     let roots = Roots::draw(domain, &mut rand::rng());
     roots.write(root_out)?;
-    let founded = Organization::found(vault, &roots, &relay, SystemClock.now(), &mut rand::rng());
-    let organization = founded.inspect_err(|_| {
-        // These roots are of no organization; the next try draws its own.
-        let _ = fs::remove_file(root_out);
-    })?;
+    let founded =
+        Organization::found(Arc::clone(&vault), &roots, &relay, SystemClock.now(), &mut rand::rng());
+    let organization = founded.inspect_err(|_| forget_unused(root_out, &vault))?;
     Ok(Founded {
         organization_id: organization.id().to_hex(),
         domain: organization.domain().as_str().to_owned(),
@@ -59,6 +57,14 @@ pub(crate) fn found(home: &Home, domain: &str, relay: &str, root_out: &Path) -> 
         root_file: root_out.display().to_string(),
         key_file: home.key_file().display().to_string(),
     })
+}
+
+/// Removes the roots if they are surely of no organization: the next try draws its own. A failure may come after
+/// the commit, and a vault that cannot tell counts as one that has them.
+fn forget_unused(root_out: &Path, vault: &Vault) {
+    if matches!(Organization::is_founded(vault), Ok(false)) {
+        let _ = fs::remove_file(root_out);
+    }
 }
 
 /// A new vault, or one in which an earlier try came no further.
@@ -94,6 +100,21 @@ mod tests {
         assert_eq!(status("clinic.example", RELAY, &roots), None);
         assert_eq!(status("clinic.example", RELAY, &roots), Some(77));
         assert_eq!(status("clinic.example", RELAY, &dir.path().join("other.toml")), Some(77));
+    }
+
+    #[test]
+    fn roots_are_removed_only_while_no_organization_has_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::new(dir.path().join("g"), None);
+        let roots = dir.path().join("roots.toml");
+        let vault = empty_vault(&home).unwrap();
+        fs::write(&roots, b"roots").unwrap();
+        forget_unused(&roots, &vault);
+        assert!(!roots.exists());
+        drop(vault);
+        found(&home, "clinic.example", RELAY, &roots).unwrap();
+        forget_unused(&roots, &home.open_vault().unwrap());
+        assert!(roots.exists());
     }
 
     #[test]

@@ -1,12 +1,17 @@
 //! Listing and following the record view. Not here: what a line looks like (`line`), and where lines go
 //! (`commands`, `control`).
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::desk::Desk;
 use crate::error::{GatewayError, Result};
 use crate::line::Line;
 use crate::view;
+
+/// A gateway that has just started asks its relay first what was revoked; a listing waits for so long.
+const TOLD_WITHIN: Duration = Duration::from_secs(10);
 
 /// How long a listing goes on.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -49,10 +54,17 @@ impl Lines {
                 "nothing comes in: start `sealcare-gateway serve` to follow",
             ));
         }
+        if desk.is_running() {
+            let told = tokio::time::timeout(TOLD_WITHIN, desk.organization().may_show_soon());
+            told.await.map_err(|_| {
+                GatewayError::Unavailable("nothing is shown until the relay told what was revoked; try again")
+            })?;
+        }
         let head = desk.blocking(|desk| {
-            if !desk.organization().may_show()? {
+            // Without a relay only this much is known.
+            if desk.organization().is_restored()? {
                 return Err(GatewayError::Unavailable(
-                    "this vault was restored: nothing is shown until the relay told what was revoked since",
+                    "this vault was restored: `serve` must learn from the relay what was revoked since",
                 ));
             }
             desk.organization().vault().read(view::head)

@@ -14,7 +14,7 @@ use crate::error::{ProviderError, Result};
 use crate::inbox::queue;
 use crate::invitation::{ChartPatient, InvitationChannel};
 use crate::kept::{self, Kept};
-use crate::organization::{Organization, Profile};
+use crate::organization::{Organization, Profile, Shown};
 use crate::reply;
 use crate::spaces::{BINDINGS, HELD, STATEMENTS, TOMBSTONES, grant_wrapping_key};
 
@@ -130,6 +130,15 @@ pub(crate) struct StatementRow {
     pub(crate) lease_until: u64,
     pub(crate) since: u64,
     pub(crate) heard: u64,
+    /// Bytes of records that are kept back while it is held; none once that were too many and all were dropped.
+    #[serde(default = "nothing_kept_back")]
+    pub(crate) kept_back_bytes: Option<u64>,
+}
+
+/// For rows from before this was counted.
+#[allow(clippy::unnecessary_wraps, reason = "the field's type")]
+const fn nothing_kept_back() -> Option<u64> {
+    Some(0)
 }
 
 impl Kept for StatementRow {
@@ -149,6 +158,7 @@ impl StatementRow {
             lease_until: lease.as_millis(),
             since: now.as_millis(),
             heard: now.as_millis(),
+            kept_back_bytes: nothing_kept_back(),
         }
     }
 
@@ -217,16 +227,33 @@ impl Organization {
         grant_of(tx, grant, &row, now)
     }
 
-    /// Whether anything may be shown at all: not while a restored vault has yet to read the relay's tombstones.
+    /// Whether anything may be shown at all: not before the relay told what was revoked, once after every opening,
+    /// for the vault may be a backup from before. The [`crate::Subscriber`] asks first of all.
     ///
     /// # Errors
     /// Those of the vault.
     pub fn may_show(&self) -> Result<bool> {
-        self.vault.read(|tx| Ok(!Profile::load(tx)?.needs_tombstones))
+        Ok(!self.is_restored()? && *self.shown.borrow() == Shown::Now)
+    }
+
+    /// Returns when [`Self::may_show`] says yes.
+    pub async fn may_show_soon(&self) {
+        // The sender lives as long as `self`.
+        let _ = self.shown.subscribe().wait_for(|shown| *shown == Shown::Now).await;
+    }
+
+    /// Whether the vault is known to be restored from a backup, or to have lost keys, and the relay has yet to tell
+    /// what was revoked since. For programs that show what is there without a relay: a backup of the whole folder
+    /// cannot be told from the original without one.
+    ///
+    /// # Errors
+    /// Those of the vault.
+    pub fn is_restored(&self) -> Result<bool> {
+        self.vault.read(|tx| Ok(Profile::load(tx)?.needs_tombstones))
     }
 
     /// Lets a held grant through, after staff compared its [`ShortCode`] and the person: what was kept back is
-    /// delivered now, and the person counts as the expected one from here on.
+    /// delivered now (or, if it was more than 64 MiB, sent again by the patient's app), and the person counts as the expected one from here on.
     ///
     /// # Errors
     /// [`ProviderError::UnknownGrant`], [`ProviderError::NotHeld`], and those of the vault.
@@ -237,6 +264,10 @@ impl Organization {
                 return Err(ProviderError::NotHeld);
             }
             row.held.clear();
+            if row.kept_back_bytes.is_none() {
+                reply::ask_again(tx, grant)?;
+            }
+            row.kept_back_bytes = nothing_kept_back();
             row.store(tx, grant)?;
             expect_person(tx, grant, &row.statement()?.person)?;
             queue::put(tx, grant, now, &queue::KeptEvent::Admitted)?;

@@ -10,15 +10,15 @@ use sealcare_protocol::{
     Timestamp, UnverifiedKeyBundle,
 };
 use sealcare_transport::OAuthKey;
-use sealcare_vault::{ReadTransaction, Vault, WriteTransaction};
+use sealcare_vault::{KeyRange, ReadTransaction, Vault, WriteTransaction};
 use serde::{Deserialize, Serialize};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use zeroize::Zeroizing;
 
 use crate::error::{ProviderError, Result};
 use crate::kept::{self, Kept};
 use crate::root::{Roots, successions};
-use crate::spaces::IDENTITY;
+use crate::spaces::{IDENTITY, STATEMENTS};
 
 /// A delegation lives 399 days: a year and a month, within the protocol's 400.
 const DELEGATION_LIFETIME: std::time::Duration = std::time::Duration::from_hours(399 * 24);
@@ -39,8 +39,18 @@ pub struct Organization {
     pub(crate) gateway_key: GatewayKey,
     oauth_key: Arc<OAuthKey>,
     bundle: RwLock<Arc<KeyBundle>>,
+    pub(crate) shown: watch::Sender<Shown>,
     events: Notify,
     replies: Notify,
+}
+
+/// Whether anything may be shown: any start may be one from a backup, in which what was revoked since is back.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Shown {
+    /// Once the relay told what was revoked.
+    Later,
+    /// It told, or there was nothing to show.
+    Now,
 }
 
 /// What is known of the organization besides its keys.
@@ -123,20 +133,29 @@ impl Organization {
         Self::open(vault, now, rng)
     }
 
+    /// Whether an organization was founded in this vault.
+    ///
+    /// # Errors
+    /// Those of the vault.
+    pub fn is_founded(vault: &Vault) -> Result<bool> {
+        vault.read(|tx| Ok(tx.get(IDENTITY, PROFILE)?.is_some()))
+    }
+
     /// Opens the organization of a vault: finishes what a crash interrupted and rotates what is due.
     ///
     /// # Errors
     /// [`ProviderError::NotFounded`], damage by name, and those of the vault.
     pub fn open(vault: Arc<Vault>, now: Timestamp, rng: &mut impl CryptoRng) -> Result<Self> {
-        let was_restored = vault.delete_unopenable()? > 0;
+        give_up_unopenable(&vault)?;
         let (profile, gateway_key, oauth_key) = vault.read(|tx| {
             let secret = |name| tx.get(IDENTITY, name)?.ok_or(ProviderError::NotFounded);
             let gateway_key = GatewayKey::from_seed(&*seed(&secret(GATEWAY_KEY)?)?);
             Ok::<_, ProviderError>((Profile::load(tx)?, gateway_key, secret(OAUTH_KEY)?))
         })?;
-        if was_restored {
-            mark_restored(&vault)?;
-        }
+        let shown = vault.write(|tx| {
+            crate::epochs::mark_lost(tx)?;
+            first_shown(tx, &profile)
+        })?;
         crate::epochs::rotate_keys(&vault, now, rng)?;
         let bundle = crate::epochs::current_bundle(&vault, &gateway_key, now)?;
         let organization = Self {
@@ -146,6 +165,7 @@ impl Organization {
             gateway_key,
             oauth_key: Arc::new(OAuthKey::from_pkcs8(&oauth_key)?),
             bundle: RwLock::new(Arc::new(bundle)),
+            shown: watch::Sender::new(shown),
             events: Notify::new(),
             replies: Notify::new(),
             vault,
@@ -250,13 +270,26 @@ fn profile(roots: &Roots, relay: &RelayOrigin, gateway_key: &GatewayKey, now: Ti
     })
 }
 
-fn mark_restored(vault: &Vault) -> Result<()> {
+/// After a restore, or where a disk has damaged keys: what they wrapped is gone, and patients' apps send it again.
+/// That the vault was restored is written down first, so that a crash in between does not hide it.
+fn give_up_unopenable(vault: &Vault) -> Result<()> {
+    let unopenable = vault.unopenable_keys()?;
+    if unopenable.count() == 0 {
+        return Ok(());
+    }
+    let (missing, damaged) = (unopenable.missing, unopenable.damaged);
+    tracing::error!(missing, damaged, "wrapping keys are missing or damaged: what they wrapped is given up");
     vault.write(|tx| {
         let mut profile = Profile::load(tx)?;
         profile.needs_tombstones = true;
-        profile.store(tx)?;
-        crate::epochs::mark_lost(tx)
-    })
+        profile.store(tx)
+    })?;
+    vault.delete_unopenable().map(drop).map_err(ProviderError::from)
+}
+
+fn first_shown(tx: &ReadTransaction<'_>, profile: &Profile) -> Result<Shown> {
+    let is_empty = tx.count(STATEMENTS, &KeyRange::all())? == 0;
+    Ok(if is_empty && !profile.needs_tombstones { Shown::Now } else { Shown::Later })
 }
 
 pub(crate) fn seed(bytes: &[u8]) -> Result<Zeroizing<[u8; 32]>> {

@@ -10,7 +10,7 @@ use crate::error::{ProviderError, Result};
 use crate::grant::StatementRow;
 use crate::kept::{self, Kept};
 use crate::organization::Organization;
-use crate::spaces::{COUNTERS, REPLIES_DUE, SENDERS, grant_wrapping_key, sender_key};
+use crate::spaces::{COUNTERS, REPLIES_DUE, SENDERS, SESSIONS, grant_wrapping_key, sender_key, session_key};
 
 /// Refused numbers that are remembered of a sender: as many as a reply carries.
 const REFUSALS_MAX: usize = 64;
@@ -140,9 +140,21 @@ pub(crate) fn make_room(tx: &mut WriteTransaction<'_>, grant: &GrantId) -> Resul
         return Ok(());
     }
     let heard = |row: &[u8]| SenderRow::decode(row).map_or(0, |row| row.heard);
-    if let Some((key, _)) = rows.iter().min_by_key(|(_, row)| heard(row)) {
+    if let Some((key, row)) = rows.iter().min_by_key(|(_, row)| heard(row)) {
+        tx.delete(SESSIONS, &session_key(grant, &SenderRow::decode(row)?.session()))?;
         tx.delete(SENDERS, key)?;
         tx.delete(REPLIES_DUE, key)?;
+    }
+    Ok(())
+}
+
+/// Every sender of the grant is to send everything again.
+pub(crate) fn ask_again(tx: &mut WriteTransaction<'_>, grant: &GrantId) -> Result<()> {
+    for (key, row) in tx.scan(SENDERS, &KeyRange::prefix(grant.as_bytes()), usize::MAX)? {
+        let mut row = SenderRow::decode(&row)?;
+        row.must_resync = true;
+        kept::put_wrapped(tx, &grant_wrapping_key(grant), SENDERS, &key, &row)?;
+        mark_due(tx, &key)?;
     }
     Ok(())
 }

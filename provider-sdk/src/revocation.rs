@@ -9,7 +9,7 @@ use crate::error::{ProviderError, Result};
 use crate::grant::StatementRow;
 use crate::inbox::{queue, refuse};
 use crate::kept::{self, Kept};
-use crate::organization::{Organization, Profile};
+use crate::organization::{Organization, Profile, Shown};
 use crate::spaces::{
     BINDINGS, CONFIRMATIONS_DUE, HELD, REPLIES_DUE, SENDERS, SESSIONS, STATEMENTS, TOMBSTONES,
     grant_wrapping_key,
@@ -144,16 +144,17 @@ impl Organization {
         self.finish_destructions()
     }
 
-    pub(crate) fn needs_tombstones(&self) -> Result<bool> {
-        self.vault.read(|tx| Ok(Profile::load(tx)?.needs_tombstones))
-    }
-
+    /// The relay has told all that was revoked.
     pub(crate) fn tombstones_taken(&self) -> Result<()> {
-        self.vault.write(|tx| {
-            let mut profile = Profile::load(tx)?;
-            profile.needs_tombstones = false;
-            profile.store(tx)
-        })
+        if self.is_restored()? {
+            self.vault.write(|tx| {
+                let mut profile = Profile::load(tx)?;
+                profile.needs_tombstones = false;
+                profile.store(tx)
+            })?;
+        }
+        self.shown.send_replace(Shown::Now);
+        Ok(())
     }
 
     /// Destroys the keys of grants that are over. Runs after each receipt and on opening, so that a crash in

@@ -246,10 +246,10 @@ impl Subscriber {
         blocking(move || organization.mark_published(bundle.serial())).await
     }
 
-    /// A restored vault shows nothing before it has read what was revoked since its backup.
+    /// Once after every opening, for the vault may be a backup: what was revoked since must not be shown.
     async fn take_tombstones(&self) -> Result<()> {
         let organization = Arc::clone(&self.organization);
-        if !blocking(move || organization.needs_tombstones()).await? {
+        if blocking(move || organization.may_show()).await? {
             return Ok(());
         }
         let mut after = None;

@@ -209,6 +209,67 @@ fn a_grant_from_paper_is_kept_back_until_admitted() {
 }
 
 #[test]
+fn a_type_removed_while_held_does_not_come_back_when_admitted() {
+    let mut clinic = Clinic::new();
+    let mut patient = Patient::new(&clinic, &clinic.invite(InvitationChannel::Paper));
+    patient.types = vec!["heart-rate", "immunization"];
+    let mut init = patient.start(&clinic, 0);
+    clinic.receive(patient.grant(), &init.envelope);
+    clinic.receive(patient.grant(), &seal(&mut init.session, vec![heart_rate("a", 1)]));
+    clinic.receive(patient.grant(), &seal(&mut init.session, vec![immunization("b", "immunization")]));
+    patient.types = vec!["heart-rate"];
+    patient.revision += 1;
+    clinic.receive(patient.grant(), &patient.start(&clinic, 2).envelope);
+    assert_eq!(clinic.told(), ["held", "removed immunization"]);
+    clinic.org().admit(patient.grant(), clinic.now).unwrap();
+    let told = clinic.told();
+    assert_eq!((told.len(), told[1].as_str()), (4, "1 /min"));
+    assert_eq!(told[3], "removed immunization", "behind the record");
+}
+
+#[test]
+fn more_than_may_be_kept_back_is_asked_for_again_when_admitted() {
+    let mut clinic = Clinic::new();
+    let patient = Patient::new(&clinic, &clinic.invite(InvitationChannel::Paper));
+    let mut init = patient.start(&clinic, 0);
+    clinic.receive(patient.grant(), &init.envelope);
+    let mut large = heart_rate("a", 1);
+    if let sealcare_protocol::ChangeState::Upsert(fhir) = &mut large.state {
+        let text = String::from_utf8(fhir.to_vec()).unwrap();
+        let note = format!(r#""note":[{{"text":"{}"}}],"status""#, " ".repeat(1_000_000));
+        *fhir = text.replacen(r#""status""#, &note, 1).into_bytes().into();
+    }
+    let held = Space::new(14, "held");
+    let rows = |clinic: &Clinic| {
+        clinic.org().vault().read(|tx| tx.count(held, &sealcare_vault::KeyRange::all())).unwrap()
+    };
+    for _ in 0..67 {
+        clinic.receive(patient.grant(), &seal(&mut init.session, vec![large.clone()]));
+    }
+    assert_eq!(rows(&clinic), 67);
+    clinic.receive(patient.grant(), &seal(&mut init.session, vec![large.clone()]));
+    assert_eq!(rows(&clinic), 0);
+    clinic.receive(patient.grant(), &seal(&mut init.session, vec![heart_rate("b", 2)]));
+    clinic.org().admit(patient.grant(), clinic.now).unwrap();
+    assert_eq!(clinic.told(), ["held", "admitted"]);
+    clinic.receive(patient.grant(), &seal(&mut init.session, vec![heart_rate("c", 3)]));
+    assert_eq!(clinic.told(), ["3 /min"]);
+}
+
+#[test]
+fn the_senders_beyond_the_most_are_forgotten_with_their_sessions() {
+    let (mut clinic, mut patient, mut first) = sharing();
+    clinic.now = clinic.now.plus(std::time::Duration::from_secs(1));
+    for other in 0..64 {
+        patient.sender = SenderId::from_bytes([other; 16]);
+        clinic.receive(patient.grant(), &patient.start(&clinic, 0).envelope);
+    }
+    let late = seal(&mut first.session, vec![heart_rate("a", 1)]);
+    assert_eq!(clinic.receive(patient.grant(), &late), Settlement::Settled);
+    assert_eq!(clinic.told(), ["data-unknown-session"]);
+}
+
+#[test]
 fn another_persons_name_holds_and_rejection_destroys() {
     let mut clinic = Clinic::new();
     let mut patient = Patient::new(&clinic, &clinic.invite(InvitationChannel::SignIn));

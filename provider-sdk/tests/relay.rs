@@ -8,8 +8,8 @@ use std::{net::TcpListener, path::Path, sync::Arc, time::Duration};
 use bytes::Bytes;
 use sealcare_protocol::{DepositKey, RelayOrigin, Reply, ReplyKey, Revocation};
 use sealcare_provider::{
-    Clock, DirectoryChannel, InvitationChannel, LinkState, Organization, OrganizationState, ProviderError,
-    Roots, Subscriber, SystemClock, Trust, danger::Exceptions,
+    Clock, DirectoryChannel, Halted, InvitationChannel, LinkState, Organization, OrganizationState,
+    ProviderError, Roots, Subscriber, SystemClock, Trust, danger::Exceptions,
 };
 use sealcare_relay::{
     Config, Relay,
@@ -158,6 +158,49 @@ async fn a_share_arrives_is_answered_stopped_and_confirmed() {
     assert_eq!(confirmation.grant(), patient.grant());
     assert!(confirmation.verify(clinic.bundle().authority()).is_ok());
     loopback.end().await;
+}
+
+/// The backup that must not be made, for it holds the wrapping keys too.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restored_folder_shows_nothing_that_was_revoked_since() {
+    let mut loopback = Loopback::start().await;
+    let clinic = loopback.clinic().await;
+    let now = SystemClock.now();
+    let invitation = world::invite(&clinic, InvitationChannel::SignIn, now);
+    let (patient, key) = Patient::of(&clinic, &invitation);
+    let channel = loopback.channel(key);
+    channel.accept_invitation(&invitation.ticket).await.unwrap();
+    let init = patient.start_at(&clinic, 0, now).envelope;
+    clinic.receive(&[world::envelope_item(patient.grant(), &init)], &mut Halted::default(), now).unwrap();
+    let (dir, unlock) = loopback.vault();
+    let copy = loopback.dir.path().join("copy");
+    copy_folder(&dir, &copy);
+    let stop = loopback.subscribe(&clinic);
+    let revocation = patient.revocation(&clinic);
+    assert!(channel.revoke_grant(&revocation).await.unwrap().is_none());
+    told(&clinic, 1).await;
+    confirmation(&channel, &revocation).await;
+    stop.cancel();
+
+    let vault = Arc::new(Vault::open(&copy, &unlock).unwrap());
+    let restored = Arc::new(Organization::open(vault, now, &mut rand::rng()).unwrap());
+    assert!(restored.grant(patient.grant(), now).is_ok() && !restored.may_show().unwrap());
+    loopback.subscribe(&restored);
+    tokio::time::timeout(PATIENCE, restored.may_show_soon()).await.unwrap();
+    assert!(restored.grant(patient.grant(), now).is_err());
+    loopback.end().await;
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let (path, to) = (entry.as_ref().unwrap().path(), to.join(entry.unwrap().file_name()));
+        if path.is_dir() {
+            copy_folder(&path, &to);
+        } else {
+            std::fs::copy(&path, &to).unwrap();
+        }
+    }
 }
 
 async fn confirmation(

@@ -121,6 +121,28 @@ fn a_restored_backup_shows_nothing_and_knows_its_grants() {
 }
 
 #[test]
+fn what_a_damaged_key_wrapped_is_given_up_and_comes_again() {
+    let (mut clinic, patient, _) = sharing();
+    clinic.organization = None;
+    for entry in std::fs::read_dir(clinic.vault_dir().join("wrapping")).unwrap() {
+        std::fs::write(entry.unwrap().path(), b"damaged").unwrap();
+    }
+    clinic.restart();
+    assert!(!clinic.org().may_show().unwrap());
+    clinic.receive(patient.grant(), &patient.start(&clinic, 0).envelope);
+    assert_eq!(clinic.org().grants(None, clinic.now).unwrap().len(), 1);
+}
+
+#[test]
+fn whoever_opens_a_vault_with_grants_asks_first_what_was_revoked() {
+    let (mut clinic, _, _) = sharing();
+    assert!(clinic.org().may_show().unwrap(), "there was nothing to show when it was founded");
+    clinic.restart();
+    assert!(!clinic.org().may_show().unwrap());
+    assert!(!clinic.org().is_restored().unwrap(), "nothing says so");
+}
+
+#[test]
 fn nothing_readable_lies_in_the_vault() {
     let (mut clinic, patient, mut init) = sharing();
     let key = EpochKey::random(&mut rand::rng());

@@ -13,7 +13,7 @@ use crate::grant::StatementRow;
 use crate::inbox::queue::{self, KeptChange, KeptDelivery, KeptEvent};
 use crate::inbox::refuse;
 use crate::reply::SenderRow;
-use crate::spaces::{SESSIONS, TOMBSTONES, grant_wrapping_key, session_key};
+use crate::spaces::{HELD, SESSIONS, TOMBSTONES, grant_wrapping_key, session_key};
 
 pub(crate) fn settle(
     tx: &mut WriteTransaction<'_>,
@@ -46,18 +46,22 @@ pub(crate) fn settle(
 fn commit(tx: &mut WriteTransaction<'_>, grant: &GrantId, opened: OpenedData, now: Timestamp) -> Result<()> {
     let session = &opened.session;
     let key = session_key(grant, session.id());
+    let Some(mut sender) = SenderRow::load(tx, grant, session.sender())? else {
+        // A sender that was forgotten begins anew.
+        tx.delete(SESSIONS, &key)?;
+        return refuse(tx, grant, DataRefusal::UnknownSession.name(), now);
+    };
     tx.put_wrapped(&grant_wrapping_key(grant), SESSIONS, &key, &session.to_kept())?;
-    let mut sender = SenderRow::load(tx, grant, session.sender())?.ok_or(ProviderError::Damaged("sender"))?;
     if opened.sequence < sender.next_sequence {
         // Delivered before, in an earlier session.
         return Ok(());
     }
     sender.next_sequence = session.next_sequence();
-    let statement = StatementRow::load(tx, grant)?.ok_or(ProviderError::Damaged("statement"))?;
+    let mut statement = StatementRow::load(tx, grant)?.ok_or(ProviderError::Damaged("statement"))?;
     match check(opened.body, &statement)? {
         Ok(changes) => {
             let delivery = KeptDelivery::new(session.sender(), opened.sequence, changes);
-            deliver(tx, grant, &statement, delivery, now)?;
+            deliver(tx, grant, &mut statement, delivery, now)?;
         }
         Err(refusal) => {
             sender.refuse(opened.sequence, reason(refusal));
@@ -71,7 +75,7 @@ fn commit(tx: &mut WriteTransaction<'_>, grant: &GrantId, opened: OpenedData, no
 fn deliver(
     tx: &mut WriteTransaction<'_>,
     grant: &GrantId,
-    statement: &StatementRow,
+    statement: &mut StatementRow,
     delivery: KeptDelivery,
     now: Timestamp,
 ) -> Result<()> {
@@ -82,8 +86,29 @@ fn deliver(
     if statement.held.is_empty() {
         queue::put(tx, grant, now, &event)
     } else {
-        queue::hold_back(tx, grant, now, &event)
+        keep_back(tx, grant, statement, &event, now)
     }
+}
+
+/// Keeps back as much as may be; more is not kept at all, and asked for again when staff admit the grant.
+fn keep_back(
+    tx: &mut WriteTransaction<'_>,
+    grant: &GrantId,
+    statement: &mut StatementRow,
+    event: &KeptEvent,
+    now: Timestamp,
+) -> Result<()> {
+    let Some(bytes) = statement.kept_back_bytes else { return Ok(()) };
+    let entry = queue::encode(grant, now, event);
+    let bytes = bytes.saturating_add(u64::try_from(entry.len()).unwrap_or(u64::MAX));
+    let is_room = bytes <= queue::KEPT_BACK_BYTES_MAX;
+    statement.kept_back_bytes = is_room.then_some(bytes);
+    if is_room {
+        queue::hold_back(tx, grant, &entry)?;
+    } else {
+        tx.delete_prefix(HELD, grant.as_bytes())?;
+    }
+    statement.store(tx, grant)
 }
 
 /// Minutes are exact enough for "last heard", and spare a write for each envelope.

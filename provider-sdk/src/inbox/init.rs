@@ -135,7 +135,12 @@ fn announce_changes(
     if stored.scope != came.scope {
         let removed = stored.scope.types.difference(&came.scope.types);
         let removed = removed.map(|name| name.as_str().to_owned()).collect();
-        queue::put(tx, grant, now, &KeptEvent::ScopeChanged { removed })?;
+        let event = KeptEvent::ScopeChanged { removed };
+        // At once for what the application has, and behind what is kept back for what it will get.
+        queue::put(tx, grant, now, &event)?;
+        if !row.held.is_empty() {
+            queue::hold_back(tx, grant, &queue::encode(grant, now, &event))?;
+        }
     }
     if !binding(tx, grant)?.expects(&came.person)? && row.held.insert(HoldReason::PersonMismatch) {
         queue::put(tx, grant, now, &KeptEvent::Held(row.held.iter().copied().collect()))?;

@@ -11,6 +11,8 @@ use crate::spaces::{COUNTERS, HELD, QUEUE, grant_wrapping_key};
 
 /// Events that wait at most before nothing more is received.
 pub(crate) const WAITING_MAX: u64 = 10_000;
+/// Bytes of records that are kept back of a held grant.
+pub(crate) const KEPT_BACK_BYTES_MAX: u64 = 64 << 20;
 /// Events that are taken up at a time; each may hold a megabyte.
 pub(crate) const PAGE_EVENTS_MAX: usize = 16;
 
@@ -88,16 +90,11 @@ pub(crate) fn put(
     }
 }
 
-/// Appends an event of a held grant, to be kept back.
-pub(crate) fn hold_back(
-    tx: &mut WriteTransaction<'_>,
-    grant: &GrantId,
-    at: Timestamp,
-    event: &KeptEvent,
-) -> Result<()> {
+/// Appends an encoded event of a held grant, to be kept back.
+pub(crate) fn hold_back(tx: &mut WriteTransaction<'_>, grant: &GrantId, entry: &[u8]) -> Result<()> {
     let number = kept::count_up(tx, COUNTERS, NEXT)?;
     let key = [&grant.as_bytes()[..], &number.to_be_bytes()].concat();
-    Ok(tx.put_wrapped(&grant_wrapping_key(grant), HELD, &key, &encode(grant, at, event))?)
+    Ok(tx.put_wrapped(&grant_wrapping_key(grant), HELD, &key, entry)?)
 }
 
 /// Appends an entry that was kept back.
@@ -111,7 +108,7 @@ pub(crate) fn waiting(tx: &ReadTransaction<'_>) -> Result<u64> {
 }
 
 /// Borrows the event, which may be a megabyte.
-fn encode(grant: &GrantId, at: Timestamp, event: &KeptEvent) -> zeroize::Zeroizing<Vec<u8>> {
+pub(crate) fn encode(grant: &GrantId, at: Timestamp, event: &KeptEvent) -> zeroize::Zeroizing<Vec<u8>> {
     #[derive(Serialize)]
     struct Borrowed<'a> {
         #[serde(with = "kept::hex")]
