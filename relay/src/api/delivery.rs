@@ -16,7 +16,7 @@ use crate::{
     delivery_hook::DeliveryHook,
     store::{
         FetchOutcome, LANES, LanePlace, OrganizationState, Page, PageItem, PageLimit, Progress, ReplySlot,
-        SequenceRange, Store,
+        SequenceRange, Store, StoreError,
     },
 };
 
@@ -154,8 +154,12 @@ impl Delivery {
     }
 }
 
-pub(super) async fn read_page(store: &dyn Store, place: LanePlace, limit: PageLimit) -> Result<Page, Status> {
-    match store.fetch_after(place, limit).await.map_err(store_refusal)? {
+async fn read_page(store: &dyn Store, place: LanePlace, limit: PageLimit) -> Result<Page, Status> {
+    to_page(store.fetch_after(place, limit).await)
+}
+
+pub(super) fn to_page(fetched: Result<FetchOutcome, StoreError>) -> Result<Page, Status> {
+    match fetched.map_err(store_refusal)? {
         FetchOutcome::Page(page) => Ok(page),
         FetchOutcome::NotApproved => Err(refuse(Reason::OrganizationNotApproved)),
     }

@@ -1,9 +1,13 @@
 //! Organizations at this relay: find one, mirror its bundle, become one.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use prost::Message as _;
 use sealcare_proto::v1::{self as wire, Reason, directory_service_server::DirectoryService};
-use sealcare_protocol::{KeyBundle, OrganizationId, UnverifiedKeyBundle, UnverifiedRegistration};
+use sealcare_protocol::{
+    EpochEntry, KeyBundle, OrganizationId, Timestamp, UnverifiedKeyBundle, UnverifiedRegistration,
+};
 use sha2::{Digest as _, Sha256};
 use tonic::{Request, Response, Status};
 
@@ -17,6 +21,8 @@ use crate::{
 };
 
 const SEARCH_BYTES_MAX: usize = 256;
+/// How far ahead the beginning of an epoch may lie for its inits to be taken: bundles live 7 days.
+const EPOCH_AHEAD_MAX: Duration = Duration::from_hours(8 * 24);
 const SEARCH_RESULTS_MAX: usize = 50;
 
 /// `DirectoryService` over a store.
@@ -28,6 +34,7 @@ impl DirectoryService for Directory {
         &self,
         request: Request<wire::SearchRequest>,
     ) -> Result<Response<wire::SearchResponse>, Status> {
+        self.0.auth.knock(&request, RateDoor::Search)?;
         let text = request.into_inner().text.to_ascii_lowercase();
         if text.len() > SEARCH_BYTES_MAX {
             return Err(refuse(Reason::Malformed));
@@ -68,11 +75,12 @@ impl DirectoryService for Directory {
         if parse_jwk(&registration.oauth_jwk).is_none() {
             return Err(refuse(Reason::Malformed));
         }
-        let registrant = registrant(&registration.bundle, Some(registration.oauth_jwk));
+        let registrant = registrant(&registration.bundle, Some(registration.oauth_jwk), now);
         let state = match store.register(registrant, now).await.map_err(store_refusal)? {
             RegisterOutcome::Listed(state) => organization_state(state),
             RegisterOutcome::DomainTaken => return Err(refuse(Reason::Conflict)),
             RegisterOutcome::Stale => return Err(refuse(Reason::Stale)),
+            RegisterOutcome::Full => return Err(refuse(Reason::RateLimited)),
         };
         Ok(Response::new(wire::RegisterResponse { state: state.into() }))
     }
@@ -88,7 +96,7 @@ impl DirectoryService for Directory {
         let bundle = UnverifiedKeyBundle::new(signed)
             .and_then(|bundle| bundle.verify(&id, now))
             .map_err(|error| refuse(bundle_reason(error)))?;
-        match store.put_bundle(registrant(&bundle, None), now).await.map_err(store_refusal)? {
+        match store.put_bundle(registrant(&bundle, None, now), now).await.map_err(store_refusal)? {
             PutBundleOutcome::Stored => Ok(Response::new(wire::PutBundleResponse {})),
             PutBundleOutcome::Stale => Err(refuse(Reason::Stale)),
         }
@@ -105,8 +113,10 @@ fn bundle_reason(error: sealcare_protocol::Error) -> Reason {
     }
 }
 
-fn registrant(bundle: &KeyBundle, oauth_jwk: Option<String>) -> Registrant {
-    let epochs = bundle.epochs().iter().map(|epoch| (epoch.key.id(), epoch.period.encrypt_until));
+fn registrant(bundle: &KeyBundle, oauth_jwk: Option<String>, now: Timestamp) -> Registrant {
+    let is_near = |epoch: &&EpochEntry| epoch.period.not_before.since(now) <= EPOCH_AHEAD_MAX;
+    let epochs = bundle.epochs().iter().filter(is_near);
+    let epochs = epochs.map(|epoch| (epoch.key.id(), epoch.period.encrypt_until));
     Registrant {
         organization: *bundle.organization(),
         domain: bundle.domain().clone(),

@@ -3,7 +3,10 @@
 //!
 //! A page is checked against revocations in the very poll that hands it over.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    time::Duration,
+};
 
 use futures::{
     FutureExt as _, StreamExt as _,
@@ -17,12 +20,12 @@ use tonic::{Status, Streaming};
 
 use super::{
     Services,
-    delivery::{count_delivered, parse_cursor, parse_ranges, read_page, to_wire},
+    delivery::{count_delivered, parse_cursor, parse_ranges, to_page, to_wire},
     status::{refuse, store_refusal},
 };
 use crate::{
     auth::Caller,
-    store::{LANES, LaneArrivals, LanePlace, PageLimit, Progress},
+    store::{LANES, LaneArrivals, LanePlace, PageLimit, Progress, StoreError},
 };
 
 /// Items of one batch.
@@ -48,6 +51,8 @@ pub(super) struct Subscription {
     seen: LaneArrivals,
     after: [u64; LANES as usize],
     waiting: VecDeque<u8>,
+    /// Lanes whose next item is damaged: left alone until the next look at all.
+    parked: BTreeSet<u8>,
     credit: u32,
     mark: Mark,
     look_at: Instant,
@@ -102,6 +107,7 @@ impl Subscription {
             acknowledging: FuturesUnordered::new(),
             after,
             waiting: (0..LANES).collect(),
+            parked: BTreeSet::new(),
             credit: start.credit,
             mark: Mark::Due,
             look_at: Instant::now() + LOOK_EVERY,
@@ -119,7 +125,8 @@ impl Subscription {
                     }
                     continue;
                 }
-                if self.mark == Mark::Due {
+                // With a lane parked, a subscriber has not caught up.
+                if self.mark == Mark::Due && self.parked.is_empty() {
                     self.mark = Mark::Sent;
                     return Ok(Some(response(subscribe_response::Kind::CaughtUp(wire::CaughtUp {}))));
                 }
@@ -138,7 +145,16 @@ impl Subscription {
         let place = LanePlace { organization: self.organization, lane, after };
         let credit = usize::try_from(self.credit).unwrap_or(usize::MAX);
         let limit = PageLimit { items_max: BATCH_ITEMS_MAX.min(credit), bytes_max: BATCH_BYTES_MAX };
-        let page = read_page(store.as_ref(), place, limit).await?;
+        let page = match store.fetch_after(place, limit).await {
+            Err(damage @ StoreError::Corrupt(_)) => {
+                // It is named in the log; the other lanes go on.
+                drop(store_refusal(damage));
+                self.waiting.retain(|waiting| *waiting != lane);
+                self.parked.insert(lane);
+                return Ok(None);
+            }
+            fetched => to_page(fetched)?,
+        };
         if !store.is_current(&page) {
             return Ok(None);
         }
@@ -177,7 +193,7 @@ impl Subscription {
     fn note_arrivals(&mut self) {
         let now = *self.arrivals.borrow_and_update();
         for lane in now.changed_since(&self.seen) {
-            if !self.waiting.contains(&lane) {
+            if !self.waiting.contains(&lane) && !self.parked.contains(&lane) {
                 self.waiting.push_back(lane);
             }
         }
@@ -185,6 +201,7 @@ impl Subscription {
         if Instant::now() >= self.look_at {
             self.look_at = Instant::now() + LOOK_EVERY;
             self.waiting = (0..LANES).collect();
+            self.parked.clear();
         }
     }
 

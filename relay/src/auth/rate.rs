@@ -24,11 +24,18 @@ pub struct Rates {
     pub token_per_minute: u32,
     /// `MailboxService.AcceptInvitation`.
     pub accept_per_minute: u32,
+    /// `DirectoryService.Search`.
+    pub search_per_minute: u32,
 }
 
 impl Default for Rates {
     fn default() -> Self {
-        Self { register_per_minute: 30, token_per_minute: 120, accept_per_minute: 300 }
+        Self {
+            register_per_minute: 30,
+            token_per_minute: 120,
+            accept_per_minute: 300,
+            search_per_minute: 120,
+        }
     }
 }
 
@@ -38,6 +45,7 @@ pub(crate) enum Door {
     Register,
     Token,
     Accept,
+    Search,
 }
 
 /// The address at the other end of a connection.
@@ -71,6 +79,7 @@ impl RateLimits {
             Door::Register => self.rates.register_per_minute,
             Door::Token => self.rates.token_per_minute,
             Door::Accept => self.rates.accept_per_minute,
+            Door::Search => self.rates.search_per_minute,
         });
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         if buckets.len() >= ADDRESSES_MAX {

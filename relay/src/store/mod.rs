@@ -66,7 +66,8 @@ pub trait Mailboxes: Send + Sync {
     async fn deposit(&self, key: DepositorKey, batch: DepositBatch, now: Timestamp) -> Result<Deposited>;
 
     /// The lane's next items in order. A reader sees no sequence before all lower ones are decided, and
-    /// nothing of a revoked grant. Damage ends the call, it is never skipped.
+    /// nothing of a revoked grant. Damage ends the page, and the call if it comes
+    /// first; it is never skipped.
     ///
     /// # Errors
     /// [`StoreError::NotFound`] for an unknown organization; else `Unavailable`, `Corrupt`.
@@ -140,11 +141,12 @@ pub trait Mailboxes: Send + Sync {
         items_max: usize,
     ) -> Result<(Vec<Tombstone>, Progress)>;
 
-    /// One bounded step of deleting: first what was revoked, then envelopes, sessions, replies and spent
-    /// tickets past their time. Call until [`Progress::Done`].
+    /// One bounded step of deleting: first what was revoked, then envelopes, sessions, replies, spent tickets
+    /// and organizations never approved, past their time. Call until [`Progress::Done`].
     ///
     /// # Errors
-    /// `Unavailable`, `Corrupt`; earlier steps stay done.
+    /// `Unavailable`; earlier steps stay done. `Corrupt` ends a round in which damage was passed over:
+    /// everything else was done.
     async fn purge(&self, now: Timestamp) -> Result<Progress>;
 
     /// Gives the bytes of deleted envelopes back to the disk, if anything was revoked since the last time;
@@ -169,7 +171,8 @@ pub trait Mailboxes: Send + Sync {
 #[async_trait]
 pub trait Registry: Send + Sync {
     /// Lists an organization as pending, or renews its keys if it is known. A domain belongs to the first
-    /// organization that asks; one never approved gives way after 7 days or once suspended.
+    /// organization that asks; one never approved gives way after 7 days or once suspended, and is forgotten
+    /// by [`Mailboxes::purge`]. At most 1,000 wait for their first approval.
     ///
     /// # Errors
     /// `Unavailable`, `Corrupt`.

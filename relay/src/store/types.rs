@@ -241,6 +241,8 @@ pub enum RegisterOutcome {
     DomainTaken,
     /// An older bundle than the one that is there, or a contradiction of it.
     Stale,
+    /// As many organizations wait for their first approval as may.
+    Full,
 }
 
 /// What became of a bundle.

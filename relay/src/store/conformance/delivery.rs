@@ -119,3 +119,18 @@ pub(super) async fn expired_envelopes_and_sessions_go(store: &dyn Store) {
     assert!(store.fetch_replies(ana.key(), vec![]).await.unwrap().is_empty());
     assert!(clinic.envelopes(store).await.is_empty());
 }
+
+pub(super) async fn a_closed_sessions_reply_goes(store: &dyn Store) {
+    let clinic = Clinic::open(store, 1).await;
+    let ana = clinic.patient(store, 1).await;
+    ana.deposit(store, vec![init(0, KEY)]).await;
+    store.put_reply(clinic.id, ana.grant(), slot(0, 1), NOW).await.unwrap();
+    for session in 1..=64 {
+        ana.deposit_at(store, vec![init(session, KEY)], NOW.plus(DAY)).await.unwrap();
+    }
+    let sessions = store.grant_status(ana.key()).await.unwrap().sessions;
+    assert!(sessions.iter().all(|report| report.session.as_bytes() != &[0; 16]));
+    assert_eq!(store.fetch_replies(ana.key(), vec![]).await.unwrap().len(), 1);
+    purge(store, NOW.plus(SESSION_RETENTION + 2 * DAY)).await;
+    assert!(store.fetch_replies(ana.key(), vec![]).await.unwrap().is_empty());
+}

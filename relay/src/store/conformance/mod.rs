@@ -43,5 +43,9 @@ pub const CASES: &[(&str, Case)] = &[
     ("deletion_leaves_others_alone", |s| revocations::deletion_leaves_others_alone(s).boxed()),
     ("a_suspended_organization_gets_nothing", |s| organizations::suspended_gets_nothing(s).boxed()),
     ("an_older_bundle_is_stale", |s| organizations::an_older_bundle_is_stale(s).boxed()),
+    ("the_never_approved_are_forgotten", |s| organizations::the_never_approved_are_forgotten(s).boxed()),
+    ("those_who_wait_are_bounded", |s| organizations::those_who_wait_are_bounded(s).boxed()),
+    ("epochs_are_bounded", |s| organizations::epochs_are_bounded(s).boxed()),
+    ("a_closed_sessions_reply_goes", |s| delivery::a_closed_sessions_reply_goes(s).boxed()),
     ("a_domain_belongs_to_the_first", |s| organizations::a_domain_belongs_to_the_first(s).boxed()),
 ];

@@ -1,7 +1,10 @@
 //! Cases of the registry.
 
+use futures::future::join_all;
+use sealcare_protocol::{KeyId, OrganizationId};
+
 use super::{
-    actors::{Clinic, DAY, KEY, NOW},
+    actors::{Clinic, DAY, KEY, NOW, purge},
     envelopes::{data, init},
 };
 use crate::store::{
@@ -59,4 +62,47 @@ pub(super) async fn a_domain_belongs_to_the_first(store: &dyn Store) {
     idle.organization = Clinic::new(4).id;
     assert_eq!(store.register(idle, late).await, Ok(pending));
     assert_eq!(store.organization(Clinic::new(3).id).await.unwrap_err(), StoreError::NotFound);
+}
+
+pub(super) async fn the_never_approved_are_forgotten(store: &dyn Store) {
+    let (clinic, idle) = (Clinic::open(store, 1).await, Clinic::new(2));
+    store.register(idle.registrant(1), NOW).await.unwrap();
+    purge(store, NOW.plus(7 * DAY)).await;
+    assert!(store.organization(idle.id).await.is_ok());
+    purge(store, NOW.plus(8 * DAY)).await;
+    assert_eq!(store.organization(idle.id).await.unwrap_err(), StoreError::NotFound);
+    assert_eq!(store.bundle(idle.id).await.unwrap_err(), StoreError::NotFound);
+    assert!(store.organization(clinic.id).await.is_ok());
+    let mut next = Clinic::new(3).registrant(1);
+    next.domain = idle.registrant(1).domain;
+    let pending = RegisterOutcome::Listed(OrganizationState::Pending);
+    assert_eq!(store.register(next, NOW.plus(8 * DAY)).await, Ok(pending));
+}
+
+pub(super) async fn those_who_wait_are_bounded(store: &dyn Store) {
+    let clinic = Clinic::open(store, 1).await;
+    let waiting = (0..1_001_u16).map(|number| {
+        let mut registrant = Clinic::new(2).registrant(1);
+        let mut id = [9; 32];
+        id[..2].copy_from_slice(&number.to_be_bytes());
+        registrant.organization = OrganizationId::from_bytes(id);
+        registrant.domain = format!("waiting{number}.example").parse().unwrap();
+        store.register(registrant, NOW)
+    });
+    let outcomes = join_all(waiting).await;
+    assert!(outcomes[..1_000].iter().all(|outcome| *outcome != Ok(RegisterOutcome::Full)));
+    assert_eq!(outcomes[1_000], Ok(RegisterOutcome::Full));
+    let renewed = store.register(clinic.registrant(2), NOW).await;
+    assert_eq!(renewed, Ok(RegisterOutcome::Listed(OrganizationState::Approved)));
+}
+
+pub(super) async fn epochs_are_bounded(store: &dyn Store) {
+    let clinic = Clinic::open(store, 1).await;
+    let mut many = clinic.registrant(2);
+    many.epochs =
+        (100..165).map(|key| (KeyId::from_bytes([key; 8]), NOW.plus(u32::from(key) * DAY))).collect();
+    store.put_bundle(many, NOW).await.unwrap();
+    let ana = clinic.patient(store, 1).await;
+    assert_eq!(ana.deposit(store, vec![init(1, 100)]).await, Deposited::EpochClosed);
+    assert_eq!(ana.deposit(store, vec![init(1, 101)]).await, Deposited::Stored);
 }

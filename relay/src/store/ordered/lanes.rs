@@ -227,11 +227,20 @@ fn read_lane(
             }
         }
     });
-    read.map_err(|error| match error {
-        EngineError::Damaged => StoreError::Corrupt("lane item"),
-        EngineError::Failed => StoreError::Unavailable,
-    })?;
-    damage.map_or(Ok(()), Err)
+    match read {
+        Ok(()) => {}
+        Err(EngineError::Damaged) => damage = Some(StoreError::Corrupt("lane item")),
+        Err(EngineError::Failed) => return Err(StoreError::Unavailable),
+    }
+    match damage {
+        None => Ok(()),
+        // What lies before the damage is whole; the next read begins with the damage and names it.
+        Some(_) if !page.items.is_empty() => {
+            page.more = Progress::More;
+            Ok(())
+        }
+        Some(damage) => Err(damage),
+    }
 }
 
 fn item_bytes(item: &PageItem) -> usize {
@@ -296,7 +305,9 @@ pub(super) fn remove(t: &mut Transaction<'_>, items: Vec<(Bytes, LaneRow)>) -> R
         }
     }
     for (grant, bytes) in freed {
-        let mut row = t.grant(&grant)?;
+        let row: Option<GrantRow> = t.row(&layout::grant(&grant))?;
+        // An envelope lies only in an accepted grant's lane, and grants stay for ever.
+        let mut row = row.ok_or(StoreError::Corrupt("grant"))?;
         row.stored_bytes = row.stored_bytes.saturating_sub(bytes);
         t.put(Space::Rows, layout::grant(&grant), row.encode_to_vec());
     }

@@ -111,6 +111,11 @@ pub(super) fn replies(grant: &GrantId) -> Vec<u8> {
     key(b'R', &[grant.as_bytes()])
 }
 
+/// Grant and session of a session's key.
+pub(super) fn session_parts(key: &[u8]) -> Option<(GrantId, SessionId)> {
+    Some((GrantId::from_slice(key.get(1..33)?).ok()?, SessionId::from_slice(key.get(33..)?).ok()?))
+}
+
 /// The session of a session's or reply's key.
 pub(super) fn session_of(key: &[u8]) -> Option<SessionId> {
     SessionId::from_slice(key.last_chunk::<16>()?).ok()

@@ -22,16 +22,23 @@ use crate::store::{
 
 /// How long a domain is kept for an organization that was never approved.
 const PENDING_FOR: Duration = Duration::from_hours(7 * 24);
+/// Organizations that may wait for their first approval.
+pub(in crate::store) const PENDING_MAX: usize = 1_000;
+/// Epoch keys of an organization whose inits are taken; an honest one has about ten.
+const EPOCHS_MAX: usize = 64;
 
 pub(super) fn register(
     t: &mut Transaction<'_>,
     registrant: &Registrant,
     now: Timestamp,
 ) -> Result<RegisterOutcome> {
+    let known: Option<OrganizationRow> = t.row(&layout::organization(&registrant.organization))?;
+    if known.is_none() && is_full(t)? {
+        return Ok(RegisterOutcome::Full);
+    }
     if !claim_domain(t, registrant, now)? {
         return Ok(RegisterOutcome::DomainTaken);
     }
-    let known: Option<OrganizationRow> = t.row(&layout::organization(&registrant.organization))?;
     let mut row = match known {
         Some(row) if !is_newer(&row, &registrant.pin)? => return Ok(RegisterOutcome::Stale),
         Some(row) => row,
@@ -47,6 +54,39 @@ pub(super) fn register(
     Ok(RegisterOutcome::Listed(state))
 }
 
+/// Whether the organization was never approved and has waited long enough.
+pub(super) fn is_stale(row: &OrganizationRow, now: Timestamp) -> bool {
+    row.approved_ms.is_none() && now.since(Timestamp::from_millis(row.registered_ms)) > PENDING_FOR
+}
+
+/// Forgets those of `organizations` that are still stale, and frees their domains.
+pub(super) fn forget_stale(
+    t: &mut Transaction<'_>,
+    organizations: &[OrganizationId],
+    now: Timestamp,
+) -> Result<()> {
+    for id in organizations {
+        let key = layout::organization(id);
+        let Some(row) = t.row::<OrganizationRow>(&key)?.filter(|row| is_stale(row, now)) else { continue };
+        let domain = row.domain.parse().map_err(|_| StoreError::Corrupt("organization"))?;
+        t.delete(Space::Rows, layout::domain(&domain));
+        t.delete(Space::Rows, layout::bundle(id));
+        t.delete(Space::Rows, key);
+    }
+    Ok(())
+}
+
+/// Whether as many wait for an approval as may.
+fn is_full(t: &mut Transaction<'_>) -> Result<bool> {
+    let end = layout::end_of(layout::ORGANIZATIONS);
+    let mut pending = 0;
+    for (_, value) in t.scan(Space::Rows, layout::ORGANIZATIONS, &end, usize::MAX)? {
+        let row: OrganizationRow = decode("organization", value)?;
+        pending += usize::from(row.approved_ms.is_none());
+    }
+    Ok(pending >= PENDING_MAX)
+}
+
 /// Takes the domain unless another organization has it.
 fn claim_domain(t: &mut Transaction<'_>, registrant: &Registrant, now: Timestamp) -> Result<bool> {
     let key = layout::domain(&registrant.domain);
@@ -56,8 +96,8 @@ fn claim_domain(t: &mut Transaction<'_>, registrant: &Registrant, now: Timestamp
             return Ok(true);
         }
         let row = t.organization(&holder)?;
-        let is_stale = now.since(Timestamp::from_millis(row.registered_ms)) > PENDING_FOR;
-        if row.approved_ms.is_some() || !(is_stale || row.state()? == OrganizationState::Suspended) {
+        let gives_way = row.approved_ms.is_none() && row.state()? == OrganizationState::Suspended;
+        if !(gives_way || is_stale(&row, now)) {
             return Ok(false);
         }
         t.delete(Space::Rows, layout::organization(&holder));
@@ -98,6 +138,9 @@ fn remember_epochs(row: &mut OrganizationRow, epochs: &[(KeyId, Timestamp)], now
         row.epochs.retain(|epoch| epoch.key_id != key_id);
         row.epochs.push(EpochRow { key_id, encrypt_until_ms: until.as_millis() });
     }
+    row.epochs.sort_by_key(|epoch| epoch.encrypt_until_ms);
+    let excess = row.epochs.len().saturating_sub(EPOCHS_MAX);
+    row.epochs.drain(..excess);
 }
 
 pub(super) fn put_bundle(

@@ -1,5 +1,7 @@
 //! Typed reads of rows, the same inside a transaction and outside.
 
+use std::ops::ControlFlow;
+
 use bytes::Bytes;
 use prost::Message;
 use sealcare_protocol::{DepositPublicKey, GrantId, OrganizationId, SessionId};
@@ -75,6 +77,29 @@ impl Committed<'_> {
     ) -> Result<Vec<(Bytes, Bytes)>> {
         let mut transaction = Transaction::new(self.0);
         transaction.scan(space, from, to, limit)
+    }
+}
+
+impl Committed<'_> {
+    /// The same, with damage told for each row instead of for all.
+    pub(super) fn scan_each(
+        &self,
+        space: Space,
+        from: &[u8],
+        to: &[u8],
+        limit: usize,
+    ) -> Result<Vec<(Bytes, Result<Bytes>)>> {
+        let mut found = Vec::new();
+        let read = self.0.scan(space, from, to, &mut |key, stored| {
+            let value = check(&key, &stored);
+            found.push((key, value));
+            if found.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        });
+        read.map_err(|error| match error {
+            EngineError::Damaged => StoreError::Corrupt(layout::kind_of(from)),
+            EngineError::Failed => StoreError::Unavailable,
+        })?;
+        Ok(found)
     }
 }
 

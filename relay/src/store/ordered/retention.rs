@@ -1,19 +1,26 @@
 //! Forgetting: bounded steps over what was revoked, what is due, and what lies in lanes too long.
 
-use std::sync::PoisonError;
+use std::{
+    collections::HashSet,
+    mem,
+    sync::{MutexGuard, PoisonError},
+};
 
-use sealcare_protocol::{OrganizationId, Timestamp};
+use sealcare_protocol::{GrantId, OrganizationId, Timestamp};
 
 use super::{
     OrderedStore,
     engine::Space,
     lanes::{STEP_ITEMS_MAX, is_past, remove},
-    layout,
-    reads::Rows,
-    rows::{LaneKind, LaneRow, SessionRow},
+    layout, organizations,
+    reads::{Committed, Rows},
+    revocations::{delete_some, next_deletion},
+    rows::{LaneKind, LaneRow, OrganizationRow, SessionRow, decode},
     transaction::Transaction,
 };
-use crate::store::{ENVELOPE_RETENTION, LANES, Progress, Result, SESSION_RETENTION, SESSIONS_MAX};
+use crate::store::{
+    ENVELOPE_RETENTION, LANES, Progress, Result, SESSION_RETENTION, SESSIONS_MAX, StoreError,
+};
 
 /// Where the round over all lanes stands; kept in memory, a new process begins anew.
 #[derive(Debug, Default)]
@@ -21,6 +28,7 @@ pub(super) struct Sweep {
     left: Vec<(OrganizationId, u8)>,
     is_running: Running,
     after: u64,
+    passed_over: PassedOver,
 }
 
 #[derive(Debug, Default, PartialEq)]
@@ -30,68 +38,131 @@ enum Running {
     Yes,
 }
 
+/// What a round leaves alone because of damage, which it names at its end. The next round tries again.
+#[derive(Debug, Default)]
+struct PassedOver {
+    grants: HashSet<GrantId>,
+    /// Key of the last expiry that cannot be done.
+    due: Vec<u8>,
+    damage: Option<StoreError>,
+}
+
+/// What a round begins with.
+#[derive(Default)]
+struct Round {
+    lanes: Vec<(OrganizationId, u8)>,
+    /// Organizations that waited too long for an approval.
+    stale: Vec<OrganizationId>,
+    damage: Option<StoreError>,
+}
+
 impl OrderedStore {
+    /// One step. Damage ends no round: it is told at the end, when everything else was done.
     pub(super) async fn purge_step(&self, now: Timestamp) -> Result<Progress> {
-        if self.delete_revoked().await? == Progress::More {
-            return Ok(Progress::More);
-        }
-        if self.is_something_due(now).await? {
-            self.write(move |t| forget_due(t, now)).await?;
+        if self.delete_revoked().await? == Progress::More || self.forget_some(now).await? == Progress::More {
             return Ok(Progress::More);
         }
         self.sweep_step(now).await
     }
 
-    async fn is_something_due(&self, now: Timestamp) -> Result<bool> {
-        let end = layout::expiry(now, &[]);
-        self.read(move |rows| Ok(!rows.scan(Space::Rows, layout::EXPIRIES, &end, 1)?.is_empty())).await
+    fn sweep(&self) -> MutexGuard<'_, Sweep> {
+        self.sweep.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Remembers damage as `note` says; other errors stay errors.
+    fn pass_over<T: Default>(&self, done: Result<T>, note: impl FnOnce(&mut PassedOver)) -> Result<T> {
+        let Err(damage @ StoreError::Corrupt(_)) = done else { return done };
+        let passed_over = &mut self.sweep().passed_over;
+        passed_over.damage.get_or_insert(damage);
+        note(passed_over);
+        Ok(T::default())
+    }
+
+    /// One step for the first grant whose deletion is not done.
+    async fn delete_revoked(&self) -> Result<Progress> {
+        let passed_over = self.sweep().passed_over.grants.clone();
+        let found = self.read(move |rows| next_deletion(rows, &passed_over)).await?;
+        let Some((grant, row)) = found else { return Ok(Progress::Done) };
+        let done = match row {
+            Ok(()) => self.write(move |t| delete_some(t, &grant)).await,
+            Err(error) => Err(error),
+        };
+        self.pass_over(done, |passed_over| {
+            passed_over.grants.insert(grant);
+        })?;
+        Ok(Progress::More)
+    }
+
+    /// One step of what is due: many at once, or one by one where one of them is damaged.
+    async fn forget_some(&self, now: Timestamp) -> Result<Progress> {
+        let last = self.sweep().passed_over.due.clone();
+        let from = if last.is_empty() { layout::EXPIRIES.to_vec() } else { layout::after(&last) };
+        let (start, end) = (from.clone(), layout::expiry(now, &[]));
+        let found = self.read(move |rows| rows.scan_each(Space::Rows, &start, &end, 1)).await?;
+        let Some((first, _)) = found.into_iter().next() else { return Ok(Progress::Done) };
+        let again = from.clone();
+        let mut done = self.write(move |t| forget_due(t, &from, now, STEP_ITEMS_MAX)).await;
+        if matches!(done, Err(StoreError::Corrupt(_))) {
+            done = self.write(move |t| forget_due(t, &again, now, 1)).await;
+        }
+        self.pass_over(done, |passed_over| passed_over.due = first.to_vec())?;
+        Ok(Progress::More)
     }
 
     /// Deletes the expired beginning of one lane.
     async fn sweep_step(&self, now: Timestamp) -> Result<Progress> {
-        if self.is_new_round() {
-            let lanes = self.lanes().await?;
-            let mut sweep = self.sweep.lock().unwrap_or_else(PoisonError::into_inner);
-            (sweep.left, sweep.is_running, sweep.after) = (lanes, Running::Yes, 0);
+        if self.sweep().is_running == Running::No {
+            self.begin_round(now).await?;
         }
         let (place, after) = {
-            let sweep = self.sweep.lock().unwrap_or_else(PoisonError::into_inner);
+            let sweep = self.sweep();
             (sweep.left.last().copied(), sweep.after)
         };
         let next = match place {
             Some((organization, lane)) => {
-                if self.is_expired(organization, lane, after, now).await? {
-                    self.write(move |t| expire(t, &organization, lane, after, now)).await?
-                } else {
-                    None
-                }
+                let expired = self.expire_some(organization, lane, after, now).await;
+                self.pass_over(expired, |_| {})?
             }
             None => None,
         };
-        let mut sweep = self.sweep.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sweep = self.sweep();
         if next.is_none() {
             sweep.left.pop();
         }
         sweep.after = next.unwrap_or(0);
-        if sweep.left.is_empty() {
-            sweep.is_running = Running::No;
-            return Ok(Progress::Done);
+        if !sweep.left.is_empty() {
+            return Ok(Progress::More);
         }
-        Ok(Progress::More)
+        sweep.is_running = Running::No;
+        mem::take(&mut sweep.passed_over).damage.map_or(Ok(Progress::Done), Err)
     }
 
-    fn is_new_round(&self) -> bool {
-        self.sweep.lock().unwrap_or_else(PoisonError::into_inner).is_running == Running::No
+    async fn begin_round(&self, now: Timestamp) -> Result<()> {
+        let round = self.read(move |rows| begin_round(rows, now)).await?;
+        for stale in round.stale.chunks(STEP_ITEMS_MAX) {
+            let stale = stale.to_vec();
+            let done = self.write(move |t| organizations::forget_stale(t, &stale, now)).await;
+            self.pass_over(done, |_| {})?;
+        }
+        self.pass_over(round.damage.map_or(Ok(()), Err), |_| {})?;
+        let mut sweep = self.sweep();
+        (sweep.left, sweep.is_running, sweep.after) = (round.lanes, Running::Yes, 0);
+        Ok(())
     }
 
-    async fn lanes(&self) -> Result<Vec<(OrganizationId, u8)>> {
-        self.read(|rows| {
-            let end = layout::end_of(layout::ORGANIZATIONS);
-            let found = rows.scan(Space::Rows, layout::ORGANIZATIONS, &end, usize::MAX)?;
-            let organizations = found.iter().filter_map(|(key, _)| layout::organization_of(key));
-            Ok(organizations.flat_map(|id| (0..LANES).map(move |lane| (id, lane))).collect())
-        })
-        .await
+    /// Deletes some of what expired in a lane after `after`; returns where to go on.
+    async fn expire_some(
+        &self,
+        organization: OrganizationId,
+        lane: u8,
+        after: u64,
+        now: Timestamp,
+    ) -> Result<Option<u64>> {
+        if self.is_expired(organization, lane, after, now).await? {
+            self.write(move |t| expire(t, &organization, lane, after, now)).await
+        } else {
+            Ok(None)
+        }
     }
 
     /// Whether the lane has something to look at after `after` that is past its time: a cheap look before a
@@ -112,6 +183,24 @@ impl OrderedStore {
         })
         .await
     }
+}
+
+fn begin_round(rows: &Committed<'_>, now: Timestamp) -> Result<Round> {
+    let end = layout::end_of(layout::ORGANIZATIONS);
+    let mut round = Round::default();
+    for (key, value) in rows.scan_each(Space::Rows, layout::ORGANIZATIONS, &end, usize::MAX)? {
+        let Some(id) = layout::organization_of(&key) else { continue };
+        match value.and_then(|value| decode::<OrganizationRow>("organization", value)) {
+            Ok(row) if organizations::is_stale(&row, now) => {
+                round.stale.push(id);
+                continue;
+            }
+            Ok(_) => {}
+            Err(damage) => round.damage = Some(damage),
+        }
+        round.lanes.extend((0..LANES).map(|lane| (id, lane)));
+    }
+    Ok(round)
 }
 
 /// Deletes expired envelopes after `after`; returns where to go on. Revocations stay until acknowledged.
@@ -143,9 +232,9 @@ fn expire(
 }
 
 /// Forgets what is due: spent tickets, sessions with their replies, replies of revoked grants.
-fn forget_due(t: &mut Transaction<'_>, now: Timestamp) -> Result<()> {
+fn forget_due(t: &mut Transaction<'_>, from: &[u8], now: Timestamp, limit: usize) -> Result<()> {
     let end = layout::expiry(now, &[]);
-    for (key, _) in t.scan(Space::Rows, layout::EXPIRIES, &end, STEP_ITEMS_MAX)? {
+    for (key, _) in t.scan(Space::Rows, from, &end, limit)? {
         let row = layout::expiring_row(&key).unwrap_or_default().to_vec();
         match row.first() {
             Some(b'T') => t.delete(Space::Rows, row),
@@ -162,18 +251,21 @@ fn forget_due(t: &mut Transaction<'_>, now: Timestamp) -> Result<()> {
     Ok(())
 }
 
-/// Forgets a session that was not used since; one that was has another expiry.
+/// Forgets a session that was not used since, and its reply; one that was used has another expiry. A session
+/// that gave way to another left its reply behind, which goes now.
 fn forget_session(t: &mut Transaction<'_>, key: Vec<u8>, now: Timestamp) -> Result<()> {
     let row: Option<SessionRow> = t.row(&key)?;
     let is_idle = |row: &SessionRow| is_past(Timestamp::from_millis(row.used_ms), SESSION_RETENTION, now);
-    if row.as_ref().is_none_or(is_idle) {
-        let mut reply = key.clone();
-        reply[0] = b'R';
-        // Of a revoked grant the replies have an expiry of their own.
-        if row.is_some() {
-            t.delete(Space::Rows, reply);
-        }
-        t.delete(Space::Rows, key);
+    if !row.as_ref().is_none_or(is_idle) {
+        return Ok(());
     }
+    let (grant, session) = layout::session_parts(&key).ok_or(StoreError::Corrupt("expiry"))?;
+    match t.grant(&grant) {
+        // Of a revoked grant the replies have an expiry of their own.
+        Ok(row) if row.revoked_ms.is_some() => {}
+        Ok(_) | Err(StoreError::NotFound) => t.delete(Space::Rows, layout::reply(&grant, &session)),
+        Err(error) => return Err(error),
+    }
+    t.delete(Space::Rows, key);
     Ok(())
 }

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use prost::Message as _;
 use sealcare_proto::v1 as wire;
 use sealcare_protocol::{GrantId, OrganizationId, Revocation, SessionId, Timestamp};
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use super::{
     OrderedStore,
@@ -128,25 +128,46 @@ pub(super) fn list_revoked(
     Ok((tombstones.collect::<Result<_>>()?, progress))
 }
 
-/// Revoked grants of which something may still lie in a lane or in the engine's files.
+/// Revoked grants of which something may still lie in a lane or in the engine's files, damaged rows included.
 pub(super) fn unfinished(engine: &dyn OrderedKeys) -> Result<Vec<GrantId>> {
     let found = deletions(&Committed(engine), layout::DELETIONS, usize::MAX)?;
     Ok(found.into_iter().map(|(grant, _)| grant).collect())
 }
 
+type Deletion = (GrantId, Result<DeletionRow>);
+
 /// Up to `limit` deletions from the key `from` on.
-fn deletions(rows: &Committed<'_>, from: &[u8], limit: usize) -> Result<Vec<(GrantId, DeletionRow)>> {
+fn deletions(rows: &Committed<'_>, from: &[u8], limit: usize) -> Result<Vec<Deletion>> {
     let end = layout::end_of(layout::DELETIONS);
-    let found = rows.scan(Space::Rows, from, &end, limit)?;
+    let found = rows.scan_each(Space::Rows, from, &end, limit)?;
     let parsed = found.into_iter().map(|(key, value)| {
         let grant = layout::grant_of(&key).ok_or(StoreError::Corrupt("deletion in progress"))?;
-        Ok((grant, decode("deletion in progress", value)?))
+        Ok((grant, value.and_then(|value| decode("deletion in progress", value))))
     });
     parsed.collect()
 }
 
+/// The first deletion that is not done and not in `passed_over`, if any; the error is its row's damage.
+pub(super) fn next_deletion(
+    rows: &Committed<'_>,
+    passed_over: &HashSet<GrantId>,
+) -> Result<Option<(GrantId, Result<()>)>> {
+    let is_next = |(grant, row): &Deletion| {
+        !passed_over.contains(grant) && row.as_ref().map_or(true, |row| !row.is_deleted())
+    };
+    let mut from = layout::DELETIONS.to_vec();
+    loop {
+        let found = deletions(rows, &from, DELETIONS_MAX)?;
+        let Some((last, _)) = found.last() else { return Ok(None) };
+        from = layout::after(&layout::deletion(last));
+        if let Some((grant, row)) = found.into_iter().find(is_next) {
+            return Ok(Some((grant, row.map(drop))));
+        }
+    }
+}
+
 /// Deletes some of a revoked grant's envelopes and remembers how far it came.
-fn delete_some(t: &mut Transaction<'_>, grant: &GrantId) -> Result<()> {
+pub(super) fn delete_some(t: &mut Transaction<'_>, grant: &GrantId) -> Result<()> {
     let key = layout::deletion(grant);
     let Some(mut row) = t.row::<DeletionRow>(&key)? else { return Ok(()) };
     let (organization, lane) = (row.organization()?, lane_of(grant));
@@ -168,34 +189,13 @@ fn delete_some(t: &mut Transaction<'_>, grant: &GrantId) -> Result<()> {
     Ok(())
 }
 
-/// The first deletion that is not done, if any.
-fn next_deletion(rows: &Committed<'_>) -> Result<Option<GrantId>> {
-    let mut from = layout::DELETIONS.to_vec();
-    loop {
-        let found = deletions(rows, &from, DELETIONS_MAX)?;
-        let Some((last, _)) = found.last() else { return Ok(None) };
-        from = layout::after(&layout::deletion(last));
-        if let Some((grant, _)) = found.iter().find(|(_, row)| !row.is_deleted()) {
-            return Ok(Some(*grant));
-        }
-    }
-}
-
 impl OrderedStore {
-    /// One step for the first grant that is not yet deleted.
-    pub(super) async fn delete_revoked(&self) -> Result<Progress> {
-        let Some(grant) = self.read(|rows| next_deletion(rows)).await? else {
-            return Ok(Progress::Done);
-        };
-        self.write(move |t| delete_some(t, &grant)).await?;
-        Ok(Progress::More)
-    }
-
     /// Compacts the lanes if something was deleted from them after a revocation, and the disk has room.
     pub(super) async fn reclaim_deleted(&self) -> Result<Reclaimed> {
         let found = self.read(|rows| deletions(rows, layout::DELETIONS, usize::MAX)).await?;
+        let is_deleted = |row: &Result<DeletionRow>| row.as_ref().is_ok_and(DeletionRow::is_deleted);
         let deleted: Vec<_> =
-            found.into_iter().filter(|(_, row)| row.is_deleted()).map(|(grant, _)| grant).collect();
+            found.into_iter().filter(|(_, row)| is_deleted(row)).map(|(grant, _)| grant).collect();
         metrics::gauge!("relay_reclaim_waiting_grants").set(u32::try_from(deleted.len()).unwrap_or(u32::MAX));
         if deleted.is_empty() {
             return Ok(Reclaimed::Nothing);

@@ -172,6 +172,66 @@ async fn a_revoked_envelope_leaves_the_disk_with_the_reclaim() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_sweep_passes_damage_over_and_names_it_at_the_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let clinic = Clinic::open(&store, 1).await;
+    let late = NOW.plus(crate::store::ENVELOPE_RETENTION);
+    let (mut patients, mut lanes) = (Vec::new(), std::collections::HashSet::new());
+    for number in 1..=u8::MAX {
+        if patients.len() < 5 && lanes.insert(lane_of(&clinic.stranger(number).grant())) {
+            patients.push(clinic.patient(&store, number).await);
+        }
+    }
+    for patient in &patients {
+        store.deposit(patient.key(), batch(0), NOW).await.unwrap();
+    }
+    let item = |patient: &Patient| layout::lane_item(&clinic.id, lane_of(&patient.grant()), 1);
+    let is_there = |patient: &Patient| store.engine.get(Space::Lanes, &item(patient)).unwrap().is_some();
+    patients[0].revoke(&store).await;
+    patients[1].revoke(&store).await;
+    spoil(&store, Space::Lanes, item(&patients[0]));
+    spoil(&store, Space::Lanes, item(&patients[2]));
+    let mut steps = (0..1_000).map(|_| ());
+    let ended = loop {
+        steps.next().expect("the sweep ends");
+        match store.purge(late).await {
+            Ok(Progress::More) => {}
+            ended => break ended,
+        }
+    };
+    assert_eq!(ended, Err(StoreError::Corrupt("lane item")));
+    let left: Vec<_> = patients.iter().map(is_there).collect();
+    assert_eq!(left, [true, false, true, false, false]);
+    assert_eq!(store.reclaim().await, Ok(Reclaimed::Gone));
+    assert_eq!(revocations::unfinished(store.engine.as_ref()).unwrap(), [patients[0].grant()]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_ends_before_damage() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let patient = patient(&store).await;
+    store.deposit(patient.key(), batch(0), NOW).await.unwrap();
+    store.deposit(patient.key(), batch(1), NOW).await.unwrap();
+    let lane = lane_of(&patient.grant());
+    spoil(&store, Space::Lanes, layout::lane_item(&patient.clinic.id, lane, 2));
+    let limit = PageLimit { items_max: 9, bytes_max: 1 << 20 };
+    let page = patient.clinic.page(&store, lane, 0, limit).await;
+    assert_eq!((page.items.len(), page.after, page.more), (1, 1, Progress::More));
+    let place = LanePlace { organization: patient.clinic.id, lane, after: 1 };
+    assert_eq!(store.fetch_after(place, limit).await.unwrap_err(), StoreError::Corrupt("lane item"));
+}
+
+/// Flips a bit of what lies there.
+fn spoil(store: &OrderedStore, space: Space, key: Vec<u8>) {
+    let mut value = store.engine.get(space, &key).unwrap().unwrap().to_vec();
+    value[0] ^= 1;
+    let change = Change { space, key: key.into(), value: Some(value.into()) };
+    store.engine.commit(vec![change]).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_promises_nothing_and_costs_no_sync() {
     let folder = tempfile::tempdir().unwrap();
     let fails = Arc::new(AtomicBool::new(false));
@@ -236,17 +296,11 @@ async fn damage_is_named_and_not_skipped() {
     let patient = patient(&store).await;
     store.deposit(patient.key(), batch(0), NOW).await.unwrap();
     let lane = lane_of(&patient.grant());
-    let spoil = |space, key: Vec<u8>| {
-        let mut value = store.engine.get(space, &key).unwrap().unwrap().to_vec();
-        value[0] ^= 1;
-        let change = Change { space, key: key.into(), value: Some(value.into()) };
-        store.engine.commit(vec![change]).unwrap();
-    };
-    spoil(Space::Lanes, layout::lane_item(&patient.clinic.id, lane, 1));
+    spoil(&store, Space::Lanes, layout::lane_item(&patient.clinic.id, lane, 1));
     let place = LanePlace { organization: patient.clinic.id, lane, after: 0 };
     let fetched = store.fetch_after(place, PageLimit { items_max: 9, bytes_max: 9 }).await;
     assert_eq!(fetched.unwrap_err(), StoreError::Corrupt("lane item"));
-    spoil(Space::Rows, layout::grant(&patient.grant()));
+    spoil(&store, Space::Rows, layout::grant(&patient.grant()));
     assert_eq!(store.deposit(patient.key(), batch(1), NOW).await, Err(StoreError::Corrupt("grant")));
     assert_eq!(store.check(), Ok(()));
 }
