@@ -10,7 +10,11 @@ const EXIT_STATUSES: &str = "\
 Exit status: 0 done; 1 failed; 64 bad usage or configuration; 65 bad input; 69 somebody who is needed does not \
 answer (the relay, a running gateway); 77 refused.
 
-While `serve` runs, the other commands are answered by it over DATA/gateway.sock.";
+While `serve` runs, the other commands are answered by it over DATA/gateway.sock.
+
+Backups: of DATA take `vault/header` and `vault/vault.db` only, while the gateway is stopped, and the key file apart \
+from them. The folder `vault/wrapping` must be in no backup: its keys are what is destroyed when a patient stops. After \
+a restore patients' apps send everything again; nothing is shown before the relay told what was revoked.";
 
 /// The organization's side of Sealcare: invites patients, receives what they share, and forgets when they stop.
 #[derive(Debug, Parser)]
@@ -55,7 +59,7 @@ pub(crate) struct Init {
     /// The relay: `https://host:port`, lower case.
     #[arg(long, value_name = "ORIGIN")]
     pub(crate) relay: String,
-    /// New file for the organization's two root keys. Take it offline: nothing here needs it again.
+    /// New file for the organization's two root keys. Keep it offline, for ever: renewal needs it within 399 days.
     #[arg(long, value_name = "FILE")]
     pub(crate) root_out: PathBuf,
 }

@@ -153,7 +153,9 @@ async fn open(config: &Config) -> Result<Desk> {
         let organization = Organization::open(vault, SystemClock.now(), &mut rand::rng())?;
         let desk = Desk::new(Arc::new(organization), trust);
         // What a stopped gateway has received and not taken up yet.
-        desk.take_up()?;
+        if let Err(error) = desk.take_up()?.outcome {
+            serve::survivable(error, "an event could not be taken up")?;
+        }
         Ok(desk)
     });
     opened.await.map_err(|_| GatewayError::Task)?

@@ -67,6 +67,14 @@ pub(crate) struct Running {
     pub(crate) refused_before: BTreeMap<String, u64>,
 }
 
+/// What became of the events that waited.
+pub(crate) struct TakenUp {
+    /// The record view's head.
+    pub(crate) head: u64,
+    /// The first error among those that wait still.
+    pub(crate) outcome: Result<()>,
+}
+
 /// An open organization, and how to reach its relay.
 #[derive(Clone)]
 pub(crate) struct Desk {
@@ -221,16 +229,17 @@ impl Desk {
         }
     }
 
-    /// Takes up every event that waits and returns the record view's head.
+    /// Takes up every event that waits. A grant whose event cannot be taken up holds up no other.
     ///
     /// # Errors
-    /// Those of the vault.
-    pub(crate) fn take_up(&self) -> Result<u64> {
+    /// Of the vault, where the view's head cannot be read. What could not be taken up is in the answer.
+    pub(crate) fn take_up(&self) -> Result<TakenUp> {
         let vault = self.organization.vault();
-        self.organization.process(|tx, event| {
+        let processed = self.organization.process(|tx, event| {
             tracing::info!(event = event.kind.name(), "received");
             view::apply(vault, tx, event)
-        })?;
-        vault.read(view::head)
+        });
+        let outcome = processed.map(drop).map_err(GatewayError::from);
+        Ok(TakenUp { head: vault.read(view::head)?, outcome })
     }
 }

@@ -95,6 +95,11 @@ fn status(status: &Status) -> String {
         "{}  link {}  bundle {}  records {}",
         status.domain, status.link, status.bundle_serial, status.records
     );
+    text.push_str(match status.delegation.as_str() {
+        "ending" => "\nthe root's delegation ends within 60 days; patients cannot share after that (renewal needs the root file)",
+        "over" => "\nthe root's delegation is over: patients can stop, but not share (renewal needs the root file)",
+        _ => "",
+    });
     if !status.grants.is_empty() {
         text.push_str("\nGRANT     SHORT CODE  STATE     RECORDS  TYPES");
     }

@@ -116,12 +116,14 @@ async fn take_up(
     stop: CancellationToken,
 ) -> Result<()> {
     loop {
-        let outcome = desk.blocking(Desk::take_up).await;
+        let taken = desk.blocking(Desk::take_up).await;
+        // Whatever was stuck, followers are told of what was not.
+        let outcome = taken.and_then(|taken| {
+            head.send_if_modified(|head| std::mem::replace(head, taken.head) != taken.head);
+            taken.outcome
+        });
         let is_behind = match outcome {
-            Ok(number) => {
-                head.send_if_modified(|head| std::mem::replace(head, number) != number);
-                false
-            }
+            Ok(()) => false,
             Err(error) => {
                 survivable(error, "an event could not be taken up")?;
                 true
@@ -154,7 +156,7 @@ async fn rotate(desk: Arc<Desk>, stop: CancellationToken) -> Result<()> {
 }
 
 /// Logs an error that may pass; returns one after which nothing can be kept any more.
-fn survivable(error: GatewayError, what: &'static str) -> Result<()> {
+pub(crate) fn survivable(error: GatewayError, what: &'static str) -> Result<()> {
     let is_final = match &error {
         GatewayError::Provider(error) => error.needs_reopening(),
         GatewayError::Vault(error) => matches!(error, VaultError::Failed),

@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use rand_core::CryptoRng;
 use sealcare_protocol::{
-    EPOCHS_MAX, EpochEntry, EpochKey, EpochPeriod, GatewayKey, KeyBundle, KeyId, Timestamp, missing_epochs,
+    EPOCHS_MAX, EpochEntry, EpochKey, EpochPeriod, GatewayKey, KeyBundle, KeyId, OrganizationId, Timestamp,
+    missing_epochs,
 };
 use sealcare_vault::{KeyRange, ReadTransaction, Space, Vault, WriteTransaction};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{ProviderError, Result};
+use crate::invitation::InvitationRow;
 use crate::kept::{self, Kept};
 use crate::organization::{Organization, Profile, load_bundle, seed, store_bundle};
 use crate::spaces::{BUNDLES, EPOCH_SEEDS, EPOCHS, INVITATIONS, SEEN_SESSIONS, epoch_wrapping_key};
@@ -20,7 +22,7 @@ const BUNDLE_AGE_MAX: Duration = Duration::from_hours(24);
 const DESTROYED_REMEMBERED: Duration = Duration::from_hours(90 * 24);
 /// The relay keeps an envelope at most this long.
 pub(crate) const RETENTION: Duration = Duration::from_hours(13 * 24);
-/// Expired rows that one rotation deletes of a kind; the next one goes on.
+/// Rows that are looked at together for what has expired.
 const PURGED_MAX: usize = 10_000;
 
 /// An epoch key's period, and whether the key is gone.
@@ -60,7 +62,7 @@ impl Organization {
     /// old or its epochs changed, and forgets what has expired. Call it every hour. Says whether the bundle changed.
     ///
     /// # Errors
-    /// Those of the vault; [`sealcare_protocol::Error::Delegation`] once the gateway key's year is over.
+    /// Those of the vault. Once the gateway key's year is over the bundle stays as it is, expired.
     pub fn rotate(&self, now: Timestamp, rng: &mut impl CryptoRng) -> Result<bool> {
         rotate_keys(&self.vault, now, rng)?;
         let bundle = current_bundle(&self.vault, &self.gateway_key, now)?;
@@ -149,7 +151,14 @@ pub(crate) fn current_bundle(vault: &Vault, key: &GatewayKey, now: Timestamp) ->
         if let Some(bundle) = stored.filter(|bundle| is_young && bundle.epochs() == draft.epochs) {
             return Ok(bundle);
         }
-        let bundle = draft.sign(key, now)?;
+        let bundle = match draft.sign(key, now) {
+            // The delegation's time is over: nobody seals to this organization any more, but patients who stop
+            // are still heard.
+            Err(error @ sealcare_protocol::Error::Delegation) => {
+                return last_bundle(tx, &organization, &profile)?.ok_or(error.into());
+            }
+            signed => signed?,
+        };
         profile.serial = bundle.serial();
         profile.signed_at = now.as_millis();
         profile.store(tx)?;
@@ -158,6 +167,16 @@ pub(crate) fn current_bundle(vault: &Vault, key: &GatewayKey, now: Timestamp) ->
         store_bundle(tx, &bundle)?;
         Ok(bundle)
     })
+}
+
+/// The bundle that was signed last, as of then.
+fn last_bundle(
+    tx: &ReadTransaction<'_>,
+    organization: &OrganizationId,
+    profile: &Profile,
+) -> Result<Option<KeyBundle>> {
+    let signed_at = Timestamp::from_millis(profile.signed_at);
+    Ok(load_bundle(tx)?.and_then(|bundle| bundle.verify(organization, signed_at).ok()))
 }
 
 /// The epochs to seal to from now on, in order, at most 8.
@@ -185,18 +204,27 @@ fn purge(tx: &mut WriteTransaction<'_>, now: Timestamp) -> Result<()> {
     for space in [SEEN_SESSIONS, BUNDLES] {
         purge_numbered(tx, space, now)?;
     }
-    let invitations = tx.scan(INVITATIONS, &KeyRange::all(), PURGED_MAX)?;
-    for (key, row) in invitations {
-        if crate::invitation::InvitationRow::decode(&row)?.expires <= now.as_millis() {
-            tx.delete(INVITATIONS, &key)?;
-        }
-    }
+    purge_invitations(tx, now)?;
     for (key, row) in all(tx)? {
         if row.is_destroyed && now >= row.period().decrypt_until.plus(DESTROYED_REMEMBERED) {
             tx.delete(EPOCHS, key.as_bytes())?;
         }
     }
     Ok(())
+}
+
+fn purge_invitations(tx: &mut WriteTransaction<'_>, now: Timestamp) -> Result<()> {
+    let mut rest = KeyRange::all();
+    loop {
+        let rows = tx.scan(INVITATIONS, &rest, PURGED_MAX)?;
+        let Some((last, _)) = rows.last() else { return Ok(()) };
+        rest = KeyRange::all().after(last);
+        for (key, row) in &rows {
+            if InvitationRow::decode(row)?.expires <= now.as_millis() {
+                tx.delete(INVITATIONS, key)?;
+            }
+        }
+    }
 }
 
 /// Deletes the rows whose value, milliseconds since 1970, is past.

@@ -197,7 +197,8 @@ impl Organization {
     /// # Errors
     /// Those of the vault.
     pub fn grants(&self, after: Option<&GrantId>, now: Timestamp) -> Result<Vec<Grant>> {
-        self.vault.read(|tx| {
+        // In a writing transaction, for a destruction between two reads could close what is being read.
+        self.vault.write(|tx| {
             let range = after.map_or(KeyRange::all(), |grant| KeyRange::all().after(grant.as_bytes()));
             let rows = tx.scan(STATEMENTS, &range, usize::MAX)?;
             let grants = rows
@@ -212,7 +213,7 @@ impl Organization {
     /// # Errors
     /// [`ProviderError::UnknownGrant`], and those of the vault.
     pub fn grant(&self, grant: &GrantId, now: Timestamp) -> Result<Grant> {
-        self.vault.read(|tx| self.grant_in(tx, grant, now))
+        self.vault.write(|tx| self.grant_in(tx, grant, now))
     }
 
     /// One grant, inside the application's transaction.

@@ -105,7 +105,7 @@ fn a_vault_is_founded_once_and_a_late_gateway_signs_a_fresh_bundle() {
 
 #[test]
 fn a_restored_backup_shows_nothing_and_knows_its_grants() {
-    let (mut clinic, patient, _) = sharing();
+    let (mut clinic, mut patient, _) = sharing();
     clinic.organization = None;
     // A backup holds the database and the header, never wrapping keys.
     for entry in std::fs::read_dir(clinic.vault_dir().join("wrapping")).unwrap() {
@@ -115,6 +115,8 @@ fn a_restored_backup_shows_nothing_and_knows_its_grants() {
     assert!(!clinic.org().may_show().unwrap());
     assert!(clinic.org().grants(None, clinic.now).unwrap().is_empty());
     assert_eq!(clinic.org().bundle().epochs().len(), 8);
+    // A patient's clock that is days ahead locks nobody out.
+    patient.revision = clinic.now.plus(DAY * 3).as_millis();
     let init = patient.start(&clinic, 0);
     clinic.receive(patient.grant(), &init.envelope);
     assert_eq!(clinic.org().grants(None, clinic.now).unwrap().len(), 1, "no link code is needed again");
@@ -140,6 +142,20 @@ fn whoever_opens_a_vault_with_grants_asks_first_what_was_revoked() {
     clinic.restart();
     assert!(!clinic.org().may_show().unwrap());
     assert!(!clinic.org().is_restored().unwrap(), "nothing says so");
+}
+
+#[test]
+fn a_stop_is_heard_after_the_delegation_is_over() {
+    let (mut clinic, patient, _) = sharing();
+    clinic.now = clinic.now.plus(DAY * 400);
+    clinic.restart();
+    let bundle = clinic.org().bundle();
+    assert!(bundle.expires() < clinic.now, "it cannot be signed anew");
+    assert!(!clinic.org().rotate(clinic.now, &mut rand::rng()).unwrap());
+    let stop = patient.stop(&clinic);
+    clinic.receive_items(vec![stop]);
+    assert_eq!(clinic.told(), ["revoked"]);
+    assert!(!has_key(&clinic, patient.grant()));
 }
 
 #[test]

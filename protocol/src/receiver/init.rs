@@ -40,7 +40,7 @@ pub enum EpochLookup {
 pub struct KnownGrant {
     /// Who signs its inits.
     pub grant_key: GrantPublicKey,
-    /// The revision of the statement that stands.
+    /// The revision of the statement that stands; 0 if none is kept, as after a restore.
     pub revision: u64,
 }
 
@@ -270,7 +270,7 @@ fn open_invitation<S: ReceiverState>(
 fn decide_statement(mut came: Statement, known: Option<KnownGrant>, now: Timestamp) -> StatementDecision {
     let latest = now.plus(REVISION_AHEAD_MAX).as_millis();
     match known {
-        None => {
+        None | Some(KnownGrant { revision: 0, .. }) => {
             // The first statement stands whatever the sender's clock says, and leaves room for later ones.
             came.revision = came.revision.min(latest);
             StatementDecision::Adopt(Box::new(came))

@@ -50,7 +50,7 @@ impl ReceiverState for VaultState<'_, '_> {
         let Some(binding) = kept::get::<Binding>(self.tx, BINDINGS, grant.as_bytes())? else {
             return Ok(None);
         };
-        // Without a statement (a restored backup) whichever comes is newer.
+        // Without a statement (a restored backup) whichever comes stands.
         let revision = match StatementRow::load(self.tx, grant)? {
             Some(row) => row.statement()?.revision,
             None => 0,
