@@ -32,10 +32,9 @@ const PACE: Duration = Duration::from_millis(50);
 struct Cast {
     folder: tempfile::TempDir,
     certificates: Certificates,
-    relay_port: u16,
     domain_port: u16,
     errors: Vec<String>,
-    _running: Vec<Program>,
+    running: Vec<Program>,
 }
 
 impl Cast {
@@ -43,8 +42,7 @@ impl Cast {
         let folder = tempfile::tempdir().unwrap();
         let certificates = Certificates::make(folder.path());
         let (relay_port, domain_port) = (free_port(), free_port());
-        let mut cast =
-            Self { folder, certificates, relay_port, domain_port, errors: Vec::new(), _running: Vec::new() };
+        let mut cast = Self { folder, certificates, domain_port, errors: Vec::new(), running: Vec::new() };
         let (data, listen) = (cast.place("relay"), ([127, 0, 0, 1], relay_port).into());
         let relay =
             Program::relay(&data, listen, &cast.certificates).logging(RELAY_LOGS, &cast.place("relay.log"));
@@ -56,7 +54,7 @@ impl Cast {
         cast.gateway(&["register"]).await;
         cast.run(Role::Relay, ["approve".into(), domain.into(), data.into()]).await;
         let serving = cast.serve_gateway().await;
-        cast._running = vec![relay, serving];
+        cast.running = vec![relay, serving];
         cast
     }
 
@@ -253,6 +251,9 @@ async fn no_log_and_no_error_holds_anything_of_the_patient() {
         ("grant id", grant.as_bytes()),
     ];
     let needles = Needles::new(secrets);
+    for program in std::mem::take(&mut cast.running) {
+        program.kill().await;
+    }
     let errors = cast.file("errors.log", &cast.errors.join("\n"));
     let logs = [cast.place("relay.log"), cast.place("gateway.log"), Path::new(&errors).to_path_buf()];
     for log in logs {

@@ -44,6 +44,9 @@ impl App {
     }
 
     /// One pass, for its outcome.
+    ///
+    /// # Errors
+    /// Those of the grant's part of the pass.
     pub async fn tries_to_share(&self) -> Result<PassOutcome, ClientError> {
         self.0.share(&|_| ()).await.unwrap().remove(0).outcome
     }

@@ -27,8 +27,8 @@ impl ServedDomain {
         let name = format!("localhost:{}", listener.local_addr().unwrap().port()).parse().unwrap();
         let body = Arc::new(Mutex::new(Vec::new()));
         let (served, tls) = (body.clone(), certificates.acceptor(&[]));
-        let mut server = JoinSet::new();
-        server.spawn(async move {
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
             loop {
                 let (socket, _) = listener.accept().await.unwrap();
                 let body = served.lock().unwrap().clone();
@@ -36,7 +36,7 @@ impl ServedDomain {
                 drop(answer(&tls, socket, &body).await);
             }
         });
-        Self { name, body, _server: server }
+        Self { name, body, _server: tasks }
     }
 
     /// Serves these bytes from now on.

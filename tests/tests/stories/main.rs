@@ -7,5 +7,6 @@
 
 mod courier;
 mod keys;
+mod outage;
 mod sharing;
 mod stopping;

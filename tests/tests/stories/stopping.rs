@@ -41,7 +41,7 @@ async fn a_stop_while_a_backlog_is_delivered_ends_it() {
     let world = World::new().await;
     let mut clinic = world.absent_clinic("clinic").await;
     let mut stranger = world.stranger(&clinic).await;
-    stranger.deposits(&[stranger.init.clone()]).await;
+    stranger.deposits(std::slice::from_ref(&stranger.init)).await;
     for page in 0..20 {
         let sealed: Vec<_> = (0..100).map(|n| stranger.seals(&heart_rate(page * 100 + n, 60))).collect();
         stranger.deposits(&sealed).await;
@@ -69,7 +69,10 @@ async fn after_a_stop_a_deposit_is_refused_by_name_and_a_replay_opens_nothing() 
     clinic.sees("the record", |view| view.words() == ["61 /min"]).await;
     stranger.stops().await;
     let late = stranger.seals(&heart_rate(2, 62));
-    assert!(matches!(stranger.tries_to_deposit(&[late.clone()]).await, Err(TransportError::GrantRevoked)));
+    assert!(matches!(
+        stranger.tries_to_deposit(std::slice::from_ref(&late)).await,
+        Err(TransportError::GrantRevoked)
+    ));
     clinic.is_told("revoked").await;
     // A relay that kept copies plays them to the organization.
     clinic.leaves().await;
