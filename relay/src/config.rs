@@ -23,6 +23,8 @@ use crate::{
 const SHUTDOWN_SECS: u64 = 10;
 const SHUTDOWN_SECS_MAX: u64 = 600;
 const CONNECTIONS: usize = 12_000;
+const NETWORK_CONNECTIONS: usize = 256;
+const GRANT_MEBIBYTES: u64 = 1 << 10;
 const SWEEP_SECS: u64 = 60;
 const RECLAIM_SECS: u64 = 600;
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -63,6 +65,10 @@ pub struct Config {
     pub ops_listen: Option<SocketAddr>,
     /// Connections at a time.
     pub connections_max: usize,
+    /// Connections at a time from one IPv4 address or IPv6 /64, this machine's own apart.
+    pub network_connections_max: usize,
+    /// Bytes that a grant may hold, whatever its ticket allows.
+    pub grant_bytes_max: u64,
     /// Free bytes on the disk below which no deposit is taken.
     pub free_bytes_min: u64,
     /// Between sweeps.
@@ -124,6 +130,8 @@ struct File {
     sweep_secs: Option<u64>,
     reclaim_secs: Option<u64>,
     connections_max: Option<usize>,
+    network_connections_max: Option<usize>,
+    grant_mebibytes_max: Option<u64>,
     free_mebibytes_min: Option<u64>,
     tls: Option<TlsFiles>,
     log: Log,
@@ -147,6 +155,8 @@ impl Config {
             tls,
             ops_listen: None,
             connections_max: CONNECTIONS,
+            network_connections_max: NETWORK_CONNECTIONS,
+            grant_bytes_max: GRANT_MEBIBYTES << 20,
             free_bytes_min: FREE_BYTES_MIN,
             sweep_every: Duration::from_secs(SWEEP_SECS),
             reclaim_every: Duration::from_secs(RECLAIM_SECS),
@@ -205,6 +215,11 @@ fn merge(file: File, over: Overrides) -> Result<Config> {
     config.log_format = over.log_format.or(file.log.format).unwrap_or_default();
     config.log_file = over.log_file.or(file.log.file);
     config.connections_max = bounded("connections_max", file.connections_max, 1..=1_000_000, CONNECTIONS)?;
+    let network = file.network_connections_max;
+    config.network_connections_max =
+        bounded("network_connections_max", network, 1..=1_000_000, NETWORK_CONNECTIONS)?;
+    let grant = bounded("grant_mebibytes_max", file.grant_mebibytes_max, 1..=1 << 30, GRANT_MEBIBYTES)?;
+    config.grant_bytes_max = grant << 20;
     let shutdown = bounded("shutdown_secs", file.shutdown_secs, 1..=SHUTDOWN_SECS_MAX, SHUTDOWN_SECS)?;
     config.shutdown_within = Duration::from_secs(shutdown);
     let sweep = bounded("sweep_secs", file.sweep_secs, 1..=86_400, SWEEP_SECS)?;

@@ -1,9 +1,11 @@
 //! Connections: TCP without delay, TLS handshakes side by side, a bound on all of it.
 
 use std::{
+    collections::{HashMap, hash_map::Entry},
     io,
+    net::IpAddr,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
     time::Duration,
 };
@@ -18,12 +20,13 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
+    time::Sleep,
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tonic::transport::server::Connected;
 
 use crate::{
-    auth::Peer,
+    auth::{Peer, network},
     config::TlsFiles,
     error::{Error, Result},
 };
@@ -35,11 +38,72 @@ const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
 /// Pause after the system refused to accept, which it does when file descriptors run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// A connection that counts against the bound while it lives.
+/// How long the first bytes of a request may take after the handshake.
+const FIRST_BYTES_WITHIN: Duration = Duration::from_secs(10);
+/// Bytes that begin a request: HTTP/2's preface (RFC 9113, §3.4); no HTTP/1.1 request is shorter.
+const FIRST_BYTES: usize = 24;
+
+/// A connection that counts against the bounds while it lives.
 pub(crate) struct Connection {
     stream: TlsStream<TcpStream>,
     peer: Peer,
+    first: Option<FirstBytes>,
+    _place: Place,
+}
+
+/// What a connection still owes before it may take its time.
+struct FirstBytes {
+    missing: usize,
+    until: Pin<Box<Sleep>>,
+}
+
+/// A place among all connections, and among those of a network.
+struct Place {
     _permit: OwnedSemaphorePermit,
+    _network: NetworkPlace,
+}
+
+/// How many connections each network has.
+#[derive(Clone)]
+struct Networks {
+    each_max: usize,
+    counts: Arc<Mutex<HashMap<IpAddr, usize>>>,
+}
+
+struct NetworkPlace {
+    of: IpAddr,
+    counts: Arc<Mutex<HashMap<IpAddr, usize>>>,
+}
+
+impl Networks {
+    fn new(each_max: usize) -> Self {
+        Self { each_max, counts: Arc::default() }
+    }
+
+    /// A place for a connection from `address`, if its network has one left. The machine itself has as many
+    /// as it likes: what runs here is the operator's.
+    fn enter(&self, address: IpAddr) -> Option<NetworkPlace> {
+        let of = network(address);
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.entry(of).or_default();
+        if *count >= self.each_max && !of.is_loopback() {
+            return None;
+        }
+        *count += 1;
+        Some(NetworkPlace { of, counts: self.counts.clone() })
+    }
+}
+
+impl Drop for NetworkPlace {
+    fn drop(&mut self) {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Entry::Occupied(mut count) = counts.entry(self.of) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
+    }
 }
 
 impl Connected for Connection {
@@ -56,7 +120,16 @@ impl AsyncRead for Connection {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
+        let before = buf.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
+        let Some(first) = &mut self.first else { return read };
+        first.missing = first.missing.saturating_sub(buf.filled().len() - before);
+        if first.missing == 0 {
+            self.first = None;
+        } else if read.is_pending() && first.until.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        read
     }
 }
 
@@ -115,6 +188,7 @@ struct Incoming {
     listener: TcpListener,
     acceptor: TlsAcceptor,
     permits: Arc<Semaphore>,
+    networks: Networks,
     handshakes: FuturesUnordered<Pin<Box<dyn Future<Output = Option<Connection>> + Send>>>,
 }
 
@@ -124,11 +198,13 @@ pub(crate) fn connections(
     listener: TcpListener,
     tls: ServerConfig,
     connections_max: usize,
+    network_connections_max: usize,
 ) -> impl Stream<Item = io::Result<Connection>> + Send {
     let incoming = Incoming {
         listener,
         acceptor: TlsAcceptor::from(Arc::new(tls)),
         permits: Arc::new(Semaphore::new(connections_max)),
+        networks: Networks::new(network_connections_max),
         handshakes: FuturesUnordered::new(),
     };
     unfold(incoming, |mut incoming| async move {
@@ -156,8 +232,12 @@ impl Incoming {
                 }
                 accepted = accept, if may_accept => match accepted {
                     Ok((stream, peer, permit)) => {
-                        let acceptor = self.acceptor.clone();
-                        self.handshakes.push(Box::pin(handshake(acceptor, stream, peer, permit)));
+                        // A network that has all its places finds the connection closed.
+                        if let Some(network) = self.networks.enter(peer.0) {
+                            let place = Place { _permit: permit, _network: network };
+                            let acceptor = self.acceptor.clone();
+                            self.handshakes.push(Box::pin(handshake(acceptor, stream, peer, place)));
+                        }
                     }
                     Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
                 },
@@ -166,14 +246,27 @@ impl Incoming {
     }
 }
 
-async fn handshake(
-    acceptor: TlsAcceptor,
-    stream: TcpStream,
-    peer: Peer,
-    permit: OwnedSemaphorePermit,
-) -> Option<Connection> {
+async fn handshake(acceptor: TlsAcceptor, stream: TcpStream, peer: Peer, place: Place) -> Option<Connection> {
     // Without it small answers wait for the peer's delayed acknowledgement: 52 ms instead of 0.13.
     stream.set_nodelay(true).ok()?;
     let stream = tokio::time::timeout(HANDSHAKE_WITHIN, acceptor.accept(stream)).await.ok()?.ok()?;
-    Some(Connection { stream, peer, _permit: permit })
+    let until = Box::pin(tokio::time::sleep(FIRST_BYTES_WITHIN));
+    let first = Some(FirstBytes { missing: FIRST_BYTES, until });
+    Some(Connection { stream, peer, first, _place: place })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_has_so_many_places_and_gets_them_back() {
+        let networks = Networks::new(1);
+        let [a, b] = ["10.0.0.1", "10.0.0.2"].map(|address| address.parse().unwrap());
+        let place = networks.enter(a);
+        assert!(place.is_some() && networks.enter(a).is_none() && networks.enter(b).is_some());
+        drop(place);
+        assert!(networks.enter(a).is_some());
+        assert!(networks.counts.lock().unwrap().is_empty());
+    }
 }

@@ -1,6 +1,6 @@
 //! `sealcare-relay`: parses the command line and calls the library.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Parser, Subcommand};
 use sealcare_relay::{
@@ -35,6 +35,9 @@ enum Command {
     },
 }
 
+/// How long threads that block may go on after everything else has ended.
+const THREADS_WITHIN: Duration = Duration::from_secs(1);
+
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
@@ -59,7 +62,10 @@ fn execute(cli: Cli) -> Result<(), Error> {
         Command::Serve(overrides) => {
             let config = Config::load(*overrides)?;
             telemetry::log_to(&config)?;
-            runtime.block_on(sealcare_relay::run(config, stop_signal()))
+            let ended = runtime.block_on(sealcare_relay::run(config, stop_signal()));
+            // Files may be in the middle of a rewrite, which a restart does anew: nothing waits for that.
+            runtime.shutdown_timeout(THREADS_WITHIN);
+            ended
         }
         Command::Organization { command, data, json } => {
             let output = if json { Output::Json } else { Output::Text };

@@ -135,7 +135,7 @@ impl Relay {
         closing.cancel();
         let finish = async { while tasks.join_next().await.is_some() {} };
         if tokio::time::timeout(within, finish).await.is_err() {
-            tracing::warn!("calls were cut off at the deadline");
+            tracing::warn!("what was under way was cut off at the deadline");
             tasks.shutdown().await;
         }
         store.check().map_err(Error::Store)
@@ -149,6 +149,7 @@ impl Relay {
             store: store.clone(),
             auth: Arc::new(auth),
             clock: clock.clone(),
+            grant_bytes_max: config.grant_bytes_max,
             revoked: revoked.clone(),
             closing: closing.clone(),
             hook: config.delivery_hook.clone(),
@@ -174,7 +175,7 @@ impl Relay {
             stopping.cancelled().await;
             not_serving(&reporter).await;
         });
-        let incoming = connections(listener, tls, config.connections_max);
+        let incoming = connections(listener, tls, config.connections_max, config.network_connections_max);
         let stop = closing.clone().cancelled_owned();
         tasks.spawn(async move {
             if router.serve_with_incoming_shutdown(incoming, stop).await.is_err() {

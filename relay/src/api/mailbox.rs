@@ -52,7 +52,7 @@ impl MailboxService for Mailbox {
             organization: ticket.organization,
             ticket: ticket.id,
             ticket_expires: ticket.expires,
-            stored_bytes_max: ticket.limits.stored_bytes_max,
+            stored_bytes_max: ticket.limits.stored_bytes_max.min(self.0.grant_bytes_max),
             key: call.deposit_key,
         };
         let outcome = store.accept_invitation(acceptance, now).await.map_err(store_refusal)?;

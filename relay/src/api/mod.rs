@@ -23,6 +23,8 @@ pub(crate) struct Services {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) auth: Arc<Auth>,
     pub(crate) clock: Arc<dyn Clock>,
+    /// Bytes that a grant may hold, whatever its ticket allows.
+    pub(crate) grant_bytes_max: u64,
     /// Wakes the sweep.
     pub(crate) revoked: Arc<Notify>,
     /// Ends subscriptions.

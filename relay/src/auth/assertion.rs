@@ -17,8 +17,9 @@ use crate::store::{Store, StoreError};
 
 /// How far ahead `exp` may be, seconds.
 const LIFETIME_SECS_MAX: u64 = 5 * 60;
-/// Assertions that are remembered; more than these in five minutes are refused.
-const REMEMBERED_MAX: usize = 20_000;
+/// Assertions of one client that are remembered; more than these in five minutes are refused. A token is
+/// good for ten.
+const REMEMBERED_MAX: usize = 64;
 const ASSERTION_BYTES_MAX: usize = 4_096;
 const JTI_BYTES_MAX: usize = 128;
 /// Seconds by which a client's clock may be ahead.
@@ -28,7 +29,7 @@ const CLOCK_SKEW_SECS: u64 = 5;
 pub(super) enum AssertionError {
     /// Nothing that proves a client; deliberately one cause.
     Invalid,
-    /// The store is unavailable, or too many assertions are remembered.
+    /// The store is unavailable, or too many of the client's assertions are remembered.
     Unavailable,
 }
 
@@ -45,7 +46,7 @@ struct Claims {
 pub(super) struct Assertions {
     validation: Validation,
     started_secs: u64,
-    used: Mutex<HashMap<(OrganizationId, String), u64>>,
+    used: Mutex<HashMap<OrganizationId, HashMap<String, u64>>>,
 }
 
 /// A public ES384 JWK (RFC 7517) as a key to check with.
@@ -108,13 +109,18 @@ impl Assertions {
     fn spend(&self, client: OrganizationId, claims: Claims, now: Timestamp) -> Result<(), AssertionError> {
         let now = now.as_millis() / 1000;
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        // Only registered clients get here, so there are thousands at most.
+        let used = used.entry(client).or_default();
         if used.len() >= REMEMBERED_MAX {
             used.retain(|_, exp| *exp > now);
+        }
+        if used.contains_key(&claims.jti) {
+            return Err(AssertionError::Invalid);
         }
         if used.len() >= REMEMBERED_MAX {
             return Err(AssertionError::Unavailable);
         }
-        match used.insert((client, claims.jti), claims.exp) {
+        match used.insert(claims.jti, claims.exp) {
             None => Ok(()),
             Some(_) => Err(AssertionError::Invalid),
         }
@@ -133,4 +139,28 @@ fn claimed_subject(assertion: &str) -> Option<OrganizationId> {
     let payload = data_encoding::BASE64URL_NOPAD.decode(assertion.split('.').nth(1)?.as_bytes()).ok()?;
     let subject: Subject = serde_json::from_slice(&payload).ok()?;
     OrganizationId::from_hex(&subject.sub).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_clients_assertions_are_bounded_and_cost_others_nothing() {
+        let now = Timestamp::from_millis(1_700_000_000_000);
+        let assertions = Assertions::new("https://relay.example:7443/oauth2/token".into(), now);
+        let (busy, other) = (OrganizationId::from_bytes([1; 32]), OrganizationId::from_bytes([2; 32]));
+        let spend = |client, jti: usize, at: Timestamp| {
+            let exp = at.as_millis() / 1000 + LIFETIME_SECS_MAX;
+            let claims =
+                Claims { iss: String::new(), sub: String::new(), exp, iat: None, jti: jti.to_string() };
+            assertions.spend(client, claims, at)
+        };
+        assert!((0..REMEMBERED_MAX).all(|jti| spend(busy, jti, now).is_ok()));
+        assert_eq!(spend(busy, REMEMBERED_MAX, now), Err(AssertionError::Unavailable));
+        assert_eq!(spend(busy, 0, now), Err(AssertionError::Invalid));
+        assert_eq!(spend(other, 0, now), Ok(()));
+        let later = now.plus(std::time::Duration::from_secs(LIFETIME_SECS_MAX));
+        assert_eq!(spend(busy, 0, later), Ok(()));
+    }
 }

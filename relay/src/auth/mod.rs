@@ -28,7 +28,10 @@ use serde_json::json;
 use tonic::{Request, Status};
 
 pub use self::rate::Rates;
-pub(crate) use self::{assertion::parse_jwk, rate::Peer};
+pub(crate) use self::{
+    assertion::parse_jwk,
+    rate::{Peer, network},
+};
 use self::{
     assertion::{AssertionError, Assertions},
     rate::{Door, RateLimits},
