@@ -1,5 +1,7 @@
 //! What each sender of a grant is told: numbers, refusals, and the sealed reply that carries them.
 
+use std::collections::HashSet;
+
 use rand_core::CryptoRng;
 use sealcare_protocol::{GrantId, Refusal, RefusalReason, Reply, ReplyKey, SenderId, SessionId, Timestamp};
 use sealcare_vault::{KeyRange, ReadTransaction, WriteTransaction};
@@ -57,7 +59,7 @@ impl Kept for SenderRow {
 pub(crate) struct DueReply {
     pub(crate) grant: GrantId,
     pub(crate) envelope: bytes::Bytes,
-    key: Vec<u8>,
+    pub(crate) key: Vec<u8>,
     version: u64,
 }
 
@@ -173,19 +175,28 @@ fn mark_due(tx: &mut WriteTransaction<'_>, key: &[u8]) -> Result<()> {
 }
 
 impl Organization {
-    /// Seals up to `limit` replies that are due, each under a counter that is durable before it leaves.
+    /// Seals replies that are due, each under a counter that is durable before it leaves: those of the next
+    /// `limit` keys behind `after`, but for the `waiting`. Says behind which key to go on, if there may be more.
     pub(crate) fn seal_replies(
         &self,
+        after: Option<&[u8]>,
         limit: usize,
+        waiting: &HashSet<Vec<u8>>,
         now: Timestamp,
         rng: &mut impl CryptoRng,
-    ) -> Result<Vec<DueReply>> {
+    ) -> Result<(Vec<DueReply>, Option<Vec<u8>>)> {
         if self.vault.read(|tx| tx.count(REPLIES_DUE, &KeyRange::all()))? == 0 {
-            return Ok(Vec::new());
+            return Ok((Vec::new(), None));
         }
         self.vault.write(|tx| {
             let mut sealed = Vec::new();
-            for (key, version) in tx.scan(REPLIES_DUE, &KeyRange::all(), limit)? {
+            let range = after.map_or(KeyRange::all(), |key| KeyRange::all().after(key));
+            let due = tx.scan(REPLIES_DUE, &range, limit)?;
+            let last = due.last().filter(|_| due.len() >= limit).map(|(key, _)| key.clone());
+            for (key, version) in due {
+                if waiting.contains(&key) {
+                    continue;
+                }
                 match seal(tx, &key, now, rng)? {
                     Some((grant, envelope)) => {
                         let version = kept::number(&version)?;
@@ -194,7 +205,7 @@ impl Organization {
                     None => drop(tx.delete(REPLIES_DUE, &key)?),
                 }
             }
-            Ok(sealed)
+            Ok((sealed, last))
         })
     }
 

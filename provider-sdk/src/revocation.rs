@@ -1,6 +1,8 @@
 //! The end of a grant: tombstone first, then its keys, then the signed word to the relay, each step repeated
 //! until it is done. Not here: the application's copy outside the grant's wrapping key.
 
+use std::collections::HashSet;
+
 use sealcare_protocol::{Confirmation, GrantId, OrganizationId, Timestamp, UnverifiedRevocation};
 use sealcare_vault::{KeyRange, ReadTransaction, WriteTransaction};
 use serde::{Deserialize, Serialize};
@@ -178,11 +180,14 @@ impl Organization {
     }
 
     /// Signs what the relay does not have yet. Only what is destroyed, here and by the
-    /// application, is confirmed.
-    pub(crate) fn unconfirmed(&self, now: Timestamp) -> Result<Vec<Unconfirmed>> {
+    /// application, is confirmed; `waiting` names the grants that are left out.
+    pub(crate) fn unconfirmed(&self, waiting: &HashSet<Vec<u8>>, now: Timestamp) -> Result<Vec<Unconfirmed>> {
         let due = self.vault.read(due)?;
         let bundle = self.bundle();
-        let destroyed = due.into_iter().filter(|(_, due)| due.is_destroyed && due.is_applied);
+        let is_ready = |due: &DueConfirmation| due.is_destroyed && due.is_applied;
+        let destroyed = due
+            .into_iter()
+            .filter(|(grant, due)| is_ready(due) && !waiting.contains(grant.as_bytes().as_slice()));
         let sign = |(grant, due): (GrantId, DueConfirmation)| Unconfirmed {
             confirmation: Confirmation::sign(&grant, bundle.delegation(), &self.gateway_key, now),
             cause: due.cause,

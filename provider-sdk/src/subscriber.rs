@@ -1,11 +1,17 @@
 //! The connection to the relay: stays subscribed, takes in what comes, acknowledges what is durable, and carries
-//! replies, confirmations and bundles back. Not here: the checks (`inbox`), and handing events to the application.
+//! replies, confirmations and bundles back ([`answering`]). Not here: the checks (`inbox`), and handing events to
+//! the application.
 
-use std::{ops::ControlFlow, sync::Arc, time::Duration};
+mod answering;
 
-use futures::{StreamExt as _, TryStreamExt as _, stream};
+use std::{
+    ops::ControlFlow,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
 use rand::RngExt as _;
-use sealcare_protocol::{Clock, GrantId};
+use sealcare_protocol::Clock;
 use sealcare_transport::{
     Batch, Delivery, LaneRange, OrganizationChannel, Subscription, TransportError, Trust,
 };
@@ -15,19 +21,10 @@ use tokio_util::sync::CancellationToken;
 use crate::error::{ProviderError, Result};
 use crate::inbox::{Halted, Settlement};
 use crate::organization::Organization;
-use crate::reply::DueReply;
-use crate::revocation::{Cause, Unconfirmed};
+use answering::Postponed;
 
 /// Envelopes that the relay may have on their way: ten of its largest batches.
 const CREDIT: u32 = 1_000;
-/// Replies are cumulative, so those of a burst are sent once.
-const REPLY_DELAY: Duration = Duration::from_millis(200);
-/// What could not be sent is tried again after this, and a new bundle is found within it.
-const REPLY_INTERVAL: Duration = Duration::from_secs(30);
-/// Replies that are sealed at a time.
-const REPLIES_MAX: usize = 64;
-/// Calls that carry replies and confirmations at once.
-const CALLS_MAX: usize = 8;
 /// A halted grant is tried again on a new subscription.
 const HALTED_RETRY: Duration = Duration::from_mins(1);
 /// The application is behind; look again after this.
@@ -56,6 +53,7 @@ pub struct Subscriber {
     channel: OrganizationChannel,
     clock: Arc<dyn Clock>,
     state: watch::Sender<LinkState>,
+    postponed: Mutex<Postponed>,
 }
 
 impl Subscriber {
@@ -71,7 +69,8 @@ impl Subscriber {
             trust,
             Arc::clone(&clock),
         )?;
-        Ok(Self { organization, channel, clock, state: watch::Sender::new(LinkState::Connecting) })
+        let state = watch::Sender::new(LinkState::Connecting);
+        Ok(Self { organization, channel, clock, state, postponed: Mutex::default() })
     }
 
     /// Follows where the subscription stands.
@@ -181,71 +180,6 @@ impl Subscriber {
         Ok(ControlFlow::Continue(halted))
     }
 
-    async fn keep_answering(&self) -> Result<()> {
-        loop {
-            self.publish_bundle().await?;
-            self.answer().await?;
-            tokio::select! {
-                () = self.organization.replies_due() => time::sleep(REPLY_DELAY).await,
-                () = time::sleep(REPLY_INTERVAL) => {}
-            }
-        }
-    }
-
-    /// Carries every due reply and confirmation to the relay.
-    async fn answer(&self) -> Result<()> {
-        loop {
-            let (organization, now) = (Arc::clone(&self.organization), self.clock.now());
-            let replies =
-                blocking(move || organization.seal_replies(REPLIES_MAX, now, &mut rand::rng())).await?;
-            let is_last = replies.len() < REPLIES_MAX;
-            let sending = stream::iter(replies.into_iter().map(Ok));
-            sending.try_for_each_concurrent(CALLS_MAX, |reply| self.put_reply(reply)).await?;
-            if is_last {
-                break;
-            }
-        }
-        let (organization, now) = (Arc::clone(&self.organization), self.clock.now());
-        let unconfirmed = blocking(move || organization.unconfirmed(now)).await?;
-        let sending = stream::iter(unconfirmed).map(|unconfirmed| self.confirm(unconfirmed));
-        sending.buffer_unordered(CALLS_MAX).try_collect::<()>().await
-    }
-
-    async fn put_reply(&self, reply: DueReply) -> Result<()> {
-        match self.channel.put_reply(&reply.grant, reply.envelope.clone()).await {
-            // A grant or session that the relay does not know any more is told nothing.
-            Ok(()) | Err(TransportError::NotFound | TransportError::GrantRevoked) => {}
-            Err(error) => return Err(error.into()),
-        }
-        let organization = Arc::clone(&self.organization);
-        blocking(move || organization.mark_replied(&reply)).await
-    }
-
-    async fn confirm(&self, unconfirmed: Unconfirmed) -> Result<()> {
-        let grant: GrantId = *unconfirmed.confirmation.grant();
-        match self.channel.confirm_revocation(&unconfirmed.confirmation).await {
-            // Not found: a tombstone that this relay lost; it comes again with the patient's next call.
-            Ok(()) | Err(TransportError::NotFound) => {}
-            // The relay waits for no word about a grant that the patient has not revoked.
-            Err(error) if unconfirmed.cause == Cause::Rejected && !error.is_transient() => {}
-            Err(error) => return Err(error.into()),
-        }
-        let organization = Arc::clone(&self.organization);
-        blocking(move || organization.mark_confirmed(&grant)).await
-    }
-
-    async fn publish_bundle(&self) -> Result<()> {
-        let organization = Arc::clone(&self.organization);
-        let Some(bundle) = blocking(move || organization.unpublished_bundle()).await? else { return Ok(()) };
-        match self.channel.put_bundle(&bundle).await {
-            // Stale: the mirror has this one, or a newer one of another replica.
-            Ok(()) | Err(TransportError::Stale) => {}
-            Err(error) => return Err(error.into()),
-        }
-        let organization = Arc::clone(&self.organization);
-        blocking(move || organization.mark_published(bundle.serial())).await
-    }
-
     /// Once after every opening, for the vault may be a backup: what was revoked since must not be shown.
     async fn take_tombstones(&self) -> Result<()> {
         let organization = Arc::clone(&self.organization);
@@ -296,6 +230,7 @@ impl std::fmt::Debug for Subscriber {
 
 #[cfg(test)]
 mod tests {
+    use sealcare_protocol::GrantId;
     use sealcare_transport::{Content, Item};
 
     use super::*;
