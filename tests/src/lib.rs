@@ -3,3 +3,8 @@
 
 pub mod needles;
 pub mod world;
+
+/// The README, so that its Rust is compiled with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
