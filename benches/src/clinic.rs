@@ -82,6 +82,7 @@ impl Clinic {
             organization: self.id(),
             domain: self.bundle.domain().clone(),
             oauth_jwk: Some(self.oauth.public_jwk()),
+            oauth_created: SystemClock.now(),
             bundle: self.bundle.signed().clone(),
             pin: self.bundle.pin(),
             bundle_expires: self.bundle.expires(),

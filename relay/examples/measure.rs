@@ -48,6 +48,7 @@ async fn open_organization(store: &OrderedStore) -> Result<OrganizationId> {
         organization,
         domain: domain.clone(),
         oauth_jwk: Some(String::new()),
+        oauth_created: now,
         bundle: wire::Signed::default(),
         pin: BundlePin { root: 0, delegation: 1, serial: 1, hash: BundleHash::from_bytes([1; 32]) },
         bundle_expires: now,

@@ -28,6 +28,29 @@ const SEARCH_RESULTS_MAX: usize = 50;
 /// `DirectoryService` over a store.
 pub(crate) struct Directory(pub(crate) Services);
 
+impl Directory {
+    async fn list(&self, request: wire::RegisterRequest) -> Result<Response<wire::RegisterResponse>, Status> {
+        let Services { store, auth, clock, .. } = &self.0;
+        let signed = request.registration.ok_or_else(|| refuse(Reason::Malformed))?;
+        let now = clock.now();
+        let registration = UnverifiedRegistration::new(signed)
+            .verify(auth.origin(), now)
+            .map_err(|error| refuse(bundle_reason(error)))?;
+        if parse_jwk(&registration.oauth_jwk).is_none() {
+            return Err(refuse(Reason::Malformed));
+        }
+        let registrant =
+            registrant(&registration.bundle, Some((registration.oauth_jwk, registration.created)), now);
+        let state = match store.register(registrant, now).await.map_err(store_refusal)? {
+            RegisterOutcome::Listed(state) => organization_state(state),
+            RegisterOutcome::DomainTaken => return Err(refuse(Reason::Conflict)),
+            RegisterOutcome::Stale => return Err(refuse(Reason::Stale)),
+            RegisterOutcome::Full => return Err(refuse(Reason::RateLimited)),
+        };
+        Ok(Response::new(wire::RegisterResponse { state: state.into() }))
+    }
+}
+
 #[tonic::async_trait]
 impl DirectoryService for Directory {
     async fn search(
@@ -65,24 +88,11 @@ impl DirectoryService for Directory {
         &self,
         request: Request<wire::RegisterRequest>,
     ) -> Result<Response<wire::RegisterResponse>, Status> {
-        let Services { store, auth, clock, .. } = &self.0;
+        let auth = &self.0.auth;
         auth.knock(&request, RateDoor::Register)?;
-        let signed = request.into_inner().registration.ok_or_else(|| refuse(Reason::Malformed))?;
-        let now = clock.now();
-        let registration = UnverifiedRegistration::new(signed)
-            .verify(auth.origin(), now)
-            .map_err(|error| refuse(bundle_reason(error)))?;
-        if parse_jwk(&registration.oauth_jwk).is_none() {
-            return Err(refuse(Reason::Malformed));
-        }
-        let registrant = registrant(&registration.bundle, Some(registration.oauth_jwk), now);
-        let state = match store.register(registrant, now).await.map_err(store_refusal)? {
-            RegisterOutcome::Listed(state) => organization_state(state),
-            RegisterOutcome::DomainTaken => return Err(refuse(Reason::Conflict)),
-            RegisterOutcome::Stale => return Err(refuse(Reason::Stale)),
-            RegisterOutcome::Full => return Err(refuse(Reason::RateLimited)),
-        };
-        Ok(Response::new(wire::RegisterResponse { state: state.into() }))
+        let answer = self.list(request.into_inner()).await;
+        auth.settle(RateDoor::Register, &answer);
+        answer
     }
 
     async fn put_bundle(
@@ -113,7 +123,8 @@ fn bundle_reason(error: sealcare_protocol::Error) -> Reason {
     }
 }
 
-fn registrant(bundle: &KeyBundle, oauth_jwk: Option<String>, now: Timestamp) -> Registrant {
+fn registrant(bundle: &KeyBundle, oauth: Option<(String, Timestamp)>, now: Timestamp) -> Registrant {
+    let (oauth_jwk, oauth_created) = oauth.map_or((None, now), |(jwk, created)| (Some(jwk), created));
     let is_near = |epoch: &&EpochEntry| epoch.period.not_before.since(now) <= EPOCH_AHEAD_MAX;
     let epochs = bundle.epochs().iter().filter(is_near);
     let epochs = epochs.map(|epoch| (epoch.key.id(), epoch.period.encrypt_until));
@@ -121,6 +132,7 @@ fn registrant(bundle: &KeyBundle, oauth_jwk: Option<String>, now: Timestamp) -> 
         organization: *bundle.organization(),
         domain: bundle.domain().clone(),
         oauth_jwk,
+        oauth_created,
         bundle: bundle.signed().clone(),
         pin: bundle.pin(),
         bundle_expires: bundle.expires(),

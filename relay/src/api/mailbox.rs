@@ -33,14 +33,12 @@ fn ticket_refusal(error: ProtocolError) -> Status {
     })
 }
 
-#[tonic::async_trait]
-impl MailboxService for Mailbox {
-    async fn accept_invitation(
+impl Mailbox {
+    async fn accept(
         &self,
         request: Request<wire::SignedCall>,
     ) -> Result<Response<wire::AcceptInvitationResponse>, Status> {
         let Services { store, auth, clock, .. } = &self.0;
-        auth.knock(&request, RateDoor::Accept)?;
         let call = auth.patient(request, CallMethod::AcceptInvitation)?;
         let request: wire::AcceptInvitationRequest = decode(call.request)?;
         let signed = request.ticket.ok_or_else(|| refuse(Reason::Malformed))?;
@@ -63,6 +61,20 @@ impl MailboxService for Mailbox {
             AcceptOutcome::Revoked => Err(refuse(Reason::GrantRevoked)),
             AcceptOutcome::NotApproved => Err(refuse(Reason::OrganizationNotApproved)),
         }
+    }
+}
+
+#[tonic::async_trait]
+impl MailboxService for Mailbox {
+    async fn accept_invitation(
+        &self,
+        request: Request<wire::SignedCall>,
+    ) -> Result<Response<wire::AcceptInvitationResponse>, Status> {
+        let auth = &self.0.auth;
+        auth.knock(&request, RateDoor::Accept)?;
+        let answer = self.accept(request).await;
+        auth.settle(RateDoor::Accept, &answer);
+        answer
     }
 
     async fn deposit(

@@ -25,7 +25,7 @@ use sealcare_protocol::{
 };
 use serde::Deserialize;
 use serde_json::json;
-use tonic::{Request, Status};
+use tonic::{Code, Request, Status};
 
 pub use self::rate::Rates;
 pub(crate) use self::{
@@ -119,6 +119,17 @@ impl Auth {
         if self.rates.allow(door, peer) { Ok(()) } else { Err(refuse(Reason::RateLimited)) }
     }
 
+    /// Charges a call whose proof failed to the allowance of all.
+    pub(crate) fn settle<T>(&self, door: Door, answer: &Result<T, Status>) {
+        let is_proven = !matches!(
+            answer.as_ref().map_err(Status::code),
+            Err(Code::Unauthenticated | Code::InvalidArgument | Code::NotFound)
+        );
+        if !is_proven {
+            self.rates.charge(door);
+        }
+    }
+
     /// The verified bundle that an organization put here last, also once it has expired: its authority
     /// checks tickets and confirmations.
     pub(crate) async fn bundle(&self, organization: &OrganizationId) -> Result<Arc<KeyBundle>, Status> {
@@ -196,7 +207,10 @@ async fn token_endpoint(
     let now = auth.clock.now();
     match auth.assertions.check(auth.store.as_ref(), &assertion, request.client_id.as_deref(), now).await {
         Ok(organization) => token_response(&auth, &organization, now),
-        Err(AssertionError::Invalid) => oauth_error(StatusCode::UNAUTHORIZED, "invalid_client"),
+        Err(AssertionError::Invalid) => {
+            auth.rates.charge(Door::Token);
+            oauth_error(StatusCode::UNAUTHORIZED, "invalid_client")
+        }
         Err(AssertionError::Unavailable) => {
             oauth_error(StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable")
         }

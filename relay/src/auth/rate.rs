@@ -1,4 +1,5 @@
-//! Allowances for doors at which strangers may knock: a token bucket for each address, and one for all.
+//! Allowances for doors at which strangers may knock: a token bucket for each address, and one for all
+//! failed proofs.
 
 use std::{
     collections::HashMap,
@@ -11,7 +12,7 @@ use serde::Deserialize;
 
 /// Addresses that are remembered; beyond, full buckets are forgotten, then all.
 const ADDRESSES_MAX: usize = 65_536;
-/// All addresses together have the allowance of this many.
+/// All addresses together may fail as often as this many may call.
 const GLOBAL_FACTOR: f64 = 50.0;
 
 /// Calls a minute and address; bursts as large are allowed.
@@ -73,14 +74,9 @@ impl RateLimits {
         Self { rates, buckets: Mutex::default() }
     }
 
-    /// Takes one from the buckets of the address and of all; false if one is empty.
+    /// Takes one from the bucket of the address; false if that is empty, or too many proofs of all failed.
     pub(super) fn allow(&self, door: Door, peer: Peer) -> bool {
-        let per_minute = f64::from(match door {
-            Door::Register => self.rates.register_per_minute,
-            Door::Token => self.rates.token_per_minute,
-            Door::Accept => self.rates.accept_per_minute,
-            Door::Search => self.rates.search_per_minute,
-        });
+        let per_minute = self.per_minute(door);
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         if buckets.len() >= ADDRESSES_MAX {
             buckets.retain(|_, bucket| bucket.at.elapsed().as_secs() < 60);
@@ -88,8 +84,23 @@ impl RateLimits {
                 buckets.clear();
             }
         }
-        take(&mut buckets, (door, Some(network(peer.0))), per_minute)
-            && take(&mut buckets, (door, None), per_minute * GLOBAL_FACTOR)
+        take(&mut buckets, (door, Some(network(peer.0))), per_minute, 1.0)
+            && take(&mut buckets, (door, None), per_minute * GLOBAL_FACTOR, 0.0)
+    }
+
+    /// Charges all together with a proof that failed: who proves who they are costs others nothing.
+    pub(super) fn charge(&self, door: Door) {
+        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        take(&mut buckets, (door, None), self.per_minute(door) * GLOBAL_FACTOR, 1.0);
+    }
+
+    fn per_minute(&self, door: Door) -> f64 {
+        f64::from(match door {
+            Door::Register => self.rates.register_per_minute,
+            Door::Token => self.rates.token_per_minute,
+            Door::Accept => self.rates.accept_per_minute,
+            Door::Search => self.rates.search_per_minute,
+        })
     }
 }
 
@@ -102,10 +113,12 @@ pub(crate) fn network(address: IpAddr) -> IpAddr {
     }
 }
 
+/// Takes `price` from a bucket that holds at least one; a price of 0 only looks.
 fn take(
     buckets: &mut HashMap<(Door, Option<IpAddr>), Bucket>,
     of: (Door, Option<IpAddr>),
     per_minute: f64,
+    price: f64,
 ) -> bool {
     let now = Instant::now();
     let bucket = buckets.entry(of).or_insert(Bucket { left: per_minute, at: now });
@@ -115,7 +128,7 @@ fn take(
     if bucket.left < 1.0 {
         return false;
     }
-    bucket.left -= 1.0;
+    bucket.left -= price;
     true
 }
 
@@ -138,6 +151,16 @@ mod tests {
         let limits = RateLimits::new(Rates { register_per_minute: 1, ..Rates::default() });
         assert!(limits.allow(Door::Register, Peer("2001:db8::1".parse().unwrap())));
         assert!(!limits.allow(Door::Register, Peer("2001:db8::2".parse().unwrap())));
+    }
+
+    #[test]
+    fn only_failed_proofs_are_charged_to_all() {
+        let limits = RateLimits::new(Rates { token_per_minute: 1, ..Rates::default() });
+        let peer = |n: u8| Peer([10, 0, 0, n].into());
+        assert!((0..100).all(|n| limits.allow(Door::Token, peer(n))));
+        (0..50).for_each(|_| limits.charge(Door::Token));
+        assert!(!limits.allow(Door::Token, peer(200)));
+        assert!(limits.allow(Door::Accept, peer(200)));
     }
 
     #[test]

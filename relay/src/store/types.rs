@@ -220,6 +220,8 @@ pub struct Registrant {
     pub domain: Domain,
     /// Public JWK of its OAuth key; none leaves the one that is there.
     pub oauth_jwk: Option<String>,
+    /// When it was signed as the key of its organization; an older one does not replace a newer.
+    pub oauth_created: Timestamp,
     /// The bundle's bytes.
     pub bundle: wire::Signed,
     /// Its number, serial and hash.

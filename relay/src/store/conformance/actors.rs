@@ -54,6 +54,7 @@ impl Clinic {
             organization: self.id,
             domain: format!("clinic{}.example", self.number).parse().unwrap(),
             oauth_jwk: Some("{}".into()),
+            oauth_created: NOW,
             bundle: wire::Signed { payload: serial.to_be_bytes().to_vec().into(), signature: Bytes::new() },
             pin: BundlePin { root: 1, delegation: 1, serial, hash: hash(serial) },
             bundle_expires: NOW.plus(7 * DAY),

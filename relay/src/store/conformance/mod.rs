@@ -47,5 +47,6 @@ pub const CASES: &[(&str, Case)] = &[
     ("those_who_wait_are_bounded", |s| organizations::those_who_wait_are_bounded(s).boxed()),
     ("epochs_are_bounded", |s| organizations::epochs_are_bounded(s).boxed()),
     ("a_closed_sessions_reply_goes", |s| delivery::a_closed_sessions_reply_goes(s).boxed()),
+    ("a_replaced_key_does_not_come_back", |s| organizations::a_replaced_key_does_not_come_back(s).boxed()),
     ("a_domain_belongs_to_the_first", |s| organizations::a_domain_belongs_to_the_first(s).boxed()),
 ];

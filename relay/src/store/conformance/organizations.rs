@@ -106,3 +106,12 @@ pub(super) async fn epochs_are_bounded(store: &dyn Store) {
     assert_eq!(ana.deposit(store, vec![init(1, 100)]).await, Deposited::EpochClosed);
     assert_eq!(ana.deposit(store, vec![init(1, 101)]).await, Deposited::Stored);
 }
+
+pub(super) async fn a_replaced_key_does_not_come_back(store: &dyn Store) {
+    let clinic = Clinic::open(store, 1).await;
+    let mut newer = clinic.registrant(1);
+    (newer.oauth_jwk, newer.oauth_created) = (Some("newer".into()), NOW.plus(DAY));
+    store.register(newer, NOW.plus(DAY)).await.unwrap();
+    store.register(clinic.registrant(1), NOW.plus(DAY)).await.unwrap();
+    assert_eq!(store.organization(clinic.id).await.unwrap().oauth_jwk, "newer");
+}

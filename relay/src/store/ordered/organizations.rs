@@ -115,8 +115,11 @@ fn is_newer(row: &OrganizationRow, pin: &BundlePin) -> Result<bool> {
 
 fn renew(t: &mut Transaction<'_>, row: &mut OrganizationRow, registrant: &Registrant, now: Timestamp) {
     registrant.domain.as_str().clone_into(&mut row.domain);
-    if let Some(jwk) = &registrant.oauth_jwk {
+    // A registration can be repeated by anyone who saw it: it does not bring back a key that was replaced.
+    let created_ms = registrant.oauth_created.as_millis();
+    if let Some(jwk) = registrant.oauth_jwk.as_ref().filter(|_| created_ms >= row.oauth_created_ms) {
         row.oauth_jwk.clone_from(jwk);
+        row.oauth_created_ms = created_ms;
     }
     row.bundle_expires_ms = registrant.bundle_expires.as_millis();
     row.root_fingerprint = Bytes::copy_from_slice(&registrant.root_fingerprint);

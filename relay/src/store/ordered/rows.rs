@@ -209,6 +209,9 @@ pub(super) struct OrganizationRow {
     /// Newest root of the chain.
     #[prost(uint32, tag = "12")]
     pub(super) root: u32,
+    /// When the OAuth key was signed.
+    #[prost(uint64, tag = "13")]
+    pub(super) oauth_created_ms: u64,
 }
 
 impl OrganizationRow {
