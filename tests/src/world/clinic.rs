@@ -7,7 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use sealcare_client::RecordId;
-use sealcare_protocol::{GrantId, Invitation, OrganizationId};
+use sealcare_protocol::{GrantId, Invitation, OrganizationId, Timestamp};
 use sealcare_provider::{
     DeliveryKey, DirectoryChannel, EventKind, Halted, InboxEvent, InvitationChannel, Organization,
     RecordChange, Roots, Subscriber,
@@ -99,15 +99,14 @@ impl Clinic {
         self.organization.invite(&chart, &person(), channel, now, &mut rand::rng()).unwrap()
     }
 
-    /// Takes in envelopes that somebody hands over outside of the relay's order.
-    pub fn is_given(&self, grant: &GrantId, envelopes: &[Bytes]) {
+    /// Takes in envelopes that somebody hands over outside of the relay's order, by a clock that says `now`.
+    pub fn is_given(&self, grant: &GrantId, envelopes: &[Bytes], now: Timestamp) {
         let item = |envelope: &Bytes| Item {
             sequence: 1_000,
             grant: *grant,
             content: Content::Envelope(envelope.clone()),
         };
         let items: Vec<_> = envelopes.iter().map(item).collect();
-        let now = sealcare_protocol::Clock::now(&*self.world.clock);
         self.organization.receive(&items, &mut Halted::default(), now).unwrap();
     }
 

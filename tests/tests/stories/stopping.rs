@@ -76,7 +76,7 @@ async fn after_a_stop_a_deposit_is_refused_by_name_and_a_replay_opens_nothing() 
     clinic.is_told("revoked").await;
     // A relay that kept copies plays them to the organization.
     clinic.leaves().await;
-    clinic.is_given(&stranger.grant, &[sealed[0].clone(), sealed[1].clone(), late]);
+    clinic.is_given(&stranger.grant, &[sealed[0].clone(), sealed[1].clone(), late], world.now());
     assert!(clinic.view().records.is_empty());
     let refused: BTreeSet<_> = clinic.organization.refusals().unwrap().into_keys().collect();
     assert!(
