@@ -81,8 +81,8 @@ impl OrderedStore {
     /// One step for the first grant whose deletion is not done.
     async fn delete_revoked(&self) -> Result<Progress> {
         let passed_over = self.sweep().passed_over.grants.clone();
-        let found = self.read(move |rows| next_deletion(rows, &passed_over)).await?;
-        let Some((grant, row)) = found else { return Ok(Progress::Done) };
+        let found = self.read(move |rows| next_deletion(rows, &passed_over)).await;
+        let Some((grant, row)) = self.pass_over(found, |_| {})? else { return Ok(Progress::Done) };
         let done = match row {
             Ok(()) => self.write(move |t| delete_some(t, &grant)).await,
             Err(error) => Err(error),
@@ -98,7 +98,8 @@ impl OrderedStore {
         let last = self.sweep().passed_over.due.clone();
         let from = if last.is_empty() { layout::EXPIRIES.to_vec() } else { layout::after(&last) };
         let (start, end) = (from.clone(), layout::expiry(now, &[]));
-        let found = self.read(move |rows| rows.scan_each(Space::Rows, &start, &end, 1)).await?;
+        let found = self.read(move |rows| rows.scan_each(Space::Rows, &start, &end, 1)).await;
+        let found = self.pass_over(found, |_| {})?;
         let Some((first, _)) = found.into_iter().next() else { return Ok(Progress::Done) };
         let again = from.clone();
         let mut done = self.write(move |t| forget_due(t, &from, now, STEP_ITEMS_MAX)).await;
@@ -138,7 +139,8 @@ impl OrderedStore {
     }
 
     async fn begin_round(&self, now: Timestamp) -> Result<()> {
-        let round = self.read(move |rows| begin_round(rows, now)).await?;
+        let round = self.read(move |rows| begin_round(rows, now)).await;
+        let round = self.pass_over(round, |_| {})?;
         for stale in round.stale.chunks(STEP_ITEMS_MAX) {
             let stale = stale.to_vec();
             let done = self.write(move |t| organizations::forget_stale(t, &stale, now)).await;
