@@ -37,6 +37,9 @@ impl Error {
             Self::NobodyToAsk => {
                 "Check the organization's domain in the invitation and add `--yes`. Nothing was changed."
             }
+            Self::StopNoted => {
+                "It is carried out by the command at work, or by the next one. Run `sealcare revoke` again to see."
+            }
             Self::AmbiguousGrant => "Give the grant's handle as `sealcare grants` shows it.",
             Self::Start(_) => "Close other programs and try again.",
             Self::Declined | Self::Unhealthy(_) | Self::Output(_) => return None,

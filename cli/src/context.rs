@@ -8,9 +8,11 @@ use sealcare_client::{Patient, Trust, Unlock, Vault, VaultError, danger};
 use crate::{
     args::Options,
     error::{Error, Result},
+    exit::Exit,
     home::Home,
     output::Output,
     progress::Meter,
+    stop_request,
 };
 
 /// Between two looks at whether another command is done.
@@ -46,7 +48,8 @@ impl Context {
         &self.addresses
     }
 
-    /// Opens the account, after another command in this home is done.
+    /// Opens the account, after another command in this home is done, and carries out the stops that were noted
+    /// meanwhile.
     ///
     /// # Errors
     /// Those of the vault; `InUse` if the other command takes too long.
@@ -59,7 +62,29 @@ impl Context {
     /// # Errors
     /// As [`Self::open`].
     pub(crate) async fn open_with(&self, unlock: &Unlock) -> Result<Patient> {
-        self.open_in(self.open_vault(unlock).await?).await
+        self.open_noted(self.open_vault(unlock).await?).await
+    }
+
+    /// As [`Self::open`], to stop the grant that `name` means: if another command is at work, the stop is noted
+    /// before it is waited for.
+    ///
+    /// # Errors
+    /// As [`Self::open`]; [`Error::StopNoted`] if the other command takes too long.
+    pub(crate) async fn open_to_stop(&self, name: &str) -> Result<Patient> {
+        let unlock = self.home.unlock()?;
+        match Vault::open(&self.home.vault_dir(), &unlock) {
+            Err(VaultError::InUse) => stop_request::note(self.home.dir(), name)?,
+            // Nobody is at work: what others noted before is carried out too.
+            opened => return self.open_noted(opened?).await,
+        }
+        let opened = self.open_with(&unlock).await;
+        opened.map_err(|error| if error.exit() == Exit::Busy { Error::StopNoted } else { error })
+    }
+
+    async fn open_noted(&self, vault: Vault) -> Result<Patient> {
+        let patient = self.open_in(vault).await?;
+        stop_request::carry_out(self, &patient).await?;
+        Ok(patient)
     }
 
     /// Opens the account in a vault that is open.

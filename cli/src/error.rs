@@ -70,6 +70,9 @@ pub(crate) enum Error {
     /// The person said no.
     #[error("not done, as you wished")]
     Declined,
+    /// A stop that another command, or the next one, carries out.
+    #[error("the stop is noted, but another sealcare command was at work for too long to see it done")]
+    StopNoted,
     /// More than one grant fits.
     #[error("more than one grant fits")]
     AmbiguousGrant,
@@ -116,6 +119,7 @@ impl Error {
             Self::OtherPerson { .. } | Self::SeveralPeople { .. } | Self::NobodyToAsk | Self::Declined => {
                 Exit::Refused
             }
+            Self::StopNoted => Exit::Busy,
             Self::HomeDir(_) | Self::Output(_) => Exit::Storage,
             Self::Unhealthy(_) | Self::Start(_) => Exit::Failed,
             Self::Client(error) => of_client(error),

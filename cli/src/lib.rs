@@ -18,6 +18,7 @@ mod home;
 mod output;
 mod progress;
 mod question;
+mod stop_request;
 mod subject;
 mod times;
 

@@ -124,6 +124,7 @@ impl Patient {
             }
             shared.push(SharedGrant { grant, outcome });
         }
+        shared.sort_unstable_by(|a, b| a.grant.as_bytes().cmp(b.grant.as_bytes()));
         Ok(shared)
     }
 

@@ -1,4 +1,5 @@
-//! `revoke`: the stop. Durable on this machine first; if the relay cannot be reached, `share` goes on asking.
+//! `revoke`: the stop. Durable on this machine first; if the relay cannot be reached, `share` goes on asking. While
+//! another command holds the account the stop is noted, and that command carries it out.
 
 use std::fmt;
 
@@ -19,7 +20,7 @@ struct Stopped {
 }
 
 pub(super) async fn run(context: &Context, args: Revoke) -> Result<()> {
-    let patient = context.open().await?;
+    let patient = context.open_to_stop(&args.grant).await?;
     let grants = patient.status().await?;
     let grant = grant_name::find(&grants, &args.grant)?;
     let meter = Meter::of_work("telling the relay", context.output);

@@ -4,7 +4,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use rand::RngExt as _;
-use sealcare_client::{ClientError, GrantStatus, PassOutcome, SharedGrant, Unlock};
+use sealcare_client::{ClientError, GrantStatus, PassOutcome, ShareProgress, SharedGrant, Unlock};
 use serde::Serialize;
 
 use crate::{
@@ -13,8 +13,16 @@ use crate::{
     error::{Error, Result},
     exit::Exit,
     progress::Meter,
+    stop_request,
     times::jittered,
 };
+
+/// Whether somebody waits for the pass.
+#[derive(Clone, Copy, Debug)]
+enum Pace {
+    AtOnce,
+    Apart,
+}
 
 /// What a pass did.
 #[derive(Debug, Serialize)]
@@ -49,7 +57,7 @@ pub(super) async fn run(context: &Context, args: Share) -> Result<()> {
             stopped = stop_signal() => stopped,
         };
     }
-    let (pass, failure) = share_once(context, &unlock).await?;
+    let (pass, failure) = share_once(context, &unlock, Pace::AtOnce).await?;
     context.output.print(&pass)?;
     failure.map_or(Ok(()), |error| Err(error.into()))
 }
@@ -57,7 +65,7 @@ pub(super) async fn run(context: &Context, args: Share) -> Result<()> {
 /// Goes on through whatever a later pass may mend; ends with what it cannot.
 async fn follow(context: &Context, unlock: &Unlock, every: Duration) -> Result<()> {
     loop {
-        match share_once(context, unlock).await {
+        match share_once(context, unlock, Pace::Apart).await {
             Ok((pass, failure)) => {
                 context.output.print(&pass)?;
                 if let Some(error) = failure {
@@ -73,15 +81,24 @@ async fn follow(context: &Context, unlock: &Unlock, every: Duration) -> Result<(
 }
 
 /// The pass, and the first error of a grant.
-async fn share_once(context: &Context, unlock: &Unlock) -> Result<(Pass, Option<ClientError>)> {
+async fn share_once(context: &Context, unlock: &Unlock, pace: Pace) -> Result<(Pass, Option<ClientError>)> {
     let patient = context.open_with(unlock).await?;
     let meter = Arc::new(Meter::of_work("sharing", context.output));
     let drawn = Arc::clone(&meter);
-    let shared = patient
-        .share(&move |progress| {
-            drawn.say(format!("sharing: {} of {}", progress.bodies_deposited, progress.bodies_total));
-        })
-        .await?;
+    let on_progress = move |progress: ShareProgress| {
+        drawn.say(format!("sharing: {} of {}", progress.bodies_deposited, progress.bodies_total));
+    };
+    let sharing = async {
+        match pace {
+            Pace::AtOnce => patient.share(&on_progress).await,
+            Pace::Apart => patient.share_apart(&on_progress).await,
+        }
+    };
+    let shared = tokio::select! {
+        shared = sharing => shared?,
+        // A stop takes effect in the middle of a pass.
+        never = stop_request::watch(context, &patient) => match never? {},
+    };
     let statuses = patient.status().await?;
     drop(meter);
     Ok(summary(shared, &statuses))
