@@ -17,7 +17,7 @@ use tokio::{
 use crate::{cast::Cast, role};
 
 /// Without a record for this long something is wrong.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Follows the gateway's records.
 pub(crate) struct Clinic {

@@ -34,7 +34,7 @@ pub(crate) fn run() -> Option<ExitCode> {
     let args = std::env::args_os().skip(1);
     Some(match role.as_str() {
         "gateway" => sealcare_gateway::main_from(args),
-        _ => match relay(args.collect()) {
+        _ => match relay(&args.collect::<Vec<_>>()) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 eprintln!("sealcare-demo: relay: {error:#}");
@@ -126,8 +126,8 @@ async fn listening(port: u16, name: &str) -> anyhow::Result<()> {
     tokio::time::timeout(START_WITHIN, connect).await.with_context(|| format!("{name} did not start"))
 }
 
-fn relay(args: Vec<OsString>) -> anyhow::Result<()> {
-    let [data, log, certificate, key, port, flip @ ..] = args.as_slice() else {
+fn relay(args: &[OsString]) -> anyhow::Result<()> {
+    let [data, log, certificate, key, port, flip @ ..] = args else {
         anyhow::bail!("started without its arguments");
     };
     let port: u16 = port.to_str().context("port")?.parse()?;

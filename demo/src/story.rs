@@ -3,7 +3,7 @@
 use std::{path::Path, time::Duration};
 
 use anyhow::Context as _;
-use sealcare_client::{GrantId, Patient, Person, RevocationState, TransportError};
+use sealcare_client::{ClientError, GrantId, PassOutcome, Patient, Person, RevocationState, TransportError};
 use sealcare_records::Record;
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// Until the other side must have done its part.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// Rows of the columns: a record of each type, and one that comes later.
 const SAMPLES: usize = 6;
@@ -231,16 +231,12 @@ impl Story {
         let restored = self.cast.restored_patient().await?;
         let shared = restored.share(&|_| ()).await?;
         let outcome = shared.into_iter().next().context("the restored phone has no grant")?.outcome;
-        self.report.deposit_after_revocation_refused = match outcome {
-            Err(sealcare_client::ClientError::Transport(TransportError::GrantRevoked)) => {
-                Some("grant-revoked".into())
-            }
-            Err(sealcare_client::ClientError::Revoked) => Some("grant-revoked".into()),
-            Ok(sealcare_client::PassOutcome::RevocationPending | sealcare_client::PassOutcome::Revoked) => {
-                Some("grant-revoked".into())
-            }
-            _ => None,
-        };
+        let is_refused = matches!(
+            outcome,
+            Err(ClientError::Revoked | ClientError::Transport(TransportError::GrantRevoked))
+                | Ok(PassOutcome::RevocationPending | PassOutcome::Revoked)
+        );
+        self.report.deposit_after_revocation_refused = is_refused.then(|| "grant-revoked".to_owned());
         let word =
             if self.report.deposit_after_revocation_refused.is_some() { "refused" } else { "NOT refused" };
         say(self.show, &format!("a phone restored from a backup tries to send it all again: {word}"));
@@ -299,7 +295,6 @@ impl Story {
 
 /// Shares until nothing waits for the clinic's word.
 async fn share_all(patient: &Patient) -> anyhow::Result<()> {
-    use sealcare_client::PassOutcome;
     let deadline = Instant::now() + PATIENCE;
     loop {
         let shared = patient.share(&|_| ()).await?;

@@ -119,20 +119,20 @@ pub(super) fn bundle(today: &Zoned, rng: &mut StdRng) -> io::Result<String> {
     let patient = urn(rng);
     let mut entries = vec![entry(
         &patient,
-        json!({"resourceType": "Patient", "id": id(&patient), "name": [{"use": "official", "text": NAME,
+        &json!({"resourceType": "Patient", "id": id(&patient), "name": [{"use": "official", "text": NAME,
             "family": "Lima", "given": ["Ana", "Ferreira"]}], "gender": "female", "birthDate": BIRTH_DATE}),
     )];
     for ago in ROUNDS {
         let at = ago_at(today, ago, 8 * 60 + 20)?;
         for analyte in &PANEL {
             let urn = urn(rng);
-            entries.push(entry(&urn, lab(analyte, id(&urn), &patient, &at, rng)?));
+            entries.push(entry(&urn, &lab(analyte, id(&urn), &patient, &at, rng)?));
         }
     }
     for (cvx, name, lot, ago) in IMMUNIZATIONS {
         let urn = urn(rng);
         let at = ago_at(today, ago, 10 * 60)?;
-        entries.push(entry(&urn, immunization((cvx, name, lot), id(&urn), &patient, &at)));
+        entries.push(entry(&urn, &immunization((cvx, name, lot), id(&urn), &patient, &at)));
     }
     let bundle = json!({"resourceType": "Bundle", "type": "collection", "entry": entries});
     serde_json::to_string_pretty(&bundle).map_err(io::Error::other)
@@ -146,7 +146,7 @@ fn id(urn: &str) -> &str {
     urn.trim_start_matches("urn:uuid:")
 }
 
-fn entry(urn: &str, resource: Value) -> Value {
+fn entry(urn: &str, resource: &Value) -> Value {
     json!({"fullUrl": urn, "resource": resource})
 }
 
