@@ -12,7 +12,7 @@ use std::{
 
 use clinic::Clinic;
 use program::{EXPORT, Machine};
-use sealcare_client::{Clock as _, SystemClock};
+use sealcare_client::{Clock as _, SystemClock, Unlock, Vault};
 use serde_json::{Value, json};
 
 /// Repetitions of a command until something is so; each takes a tenth of a second or more.
@@ -69,6 +69,22 @@ async fn new_records_arrive_by_themselves_while_other_commands_work() {
     let mut printed = String::new();
     following.stdout.take().unwrap().read_to_string(&mut printed).unwrap();
     assert!(printed.lines().all(|line| serde_json::from_str::<Value>(line).is_ok()), "{printed}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_that_meets_another_command_is_carried_out_by_the_next() {
+    let clinic = Clinic::open().await;
+    let machine = clinic.machine();
+    let accepted = machine.json(&["accept", "--yes", clinic.invite().to_text().as_str()]);
+    let unlock = Unlock::Passphrase("correct horse battery".to_owned().into());
+    let at_work = Vault::open(&machine.home().join("vault"), &unlock).unwrap();
+    let answer = machine.run(&["--wait", "0", "revoke", accepted["code"].as_str().unwrap()]);
+    assert_eq!(answer.status, 75, "{answer:?}");
+    assert!(answer.err.contains("the stop is noted"), "{answer:?}");
+    drop(at_work);
+    assert_eq!(machine.json(&["status"])["grants"][0]["state"], "revocation-pending");
+    let told = machine.json(&["share"]);
+    assert_ne!(told["grants"][0]["outcome"], "failed", "{told}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
