@@ -46,9 +46,10 @@ impl Sweeper {
             report(self.purge().await);
             let is_due = reclaimed_at.is_none_or(|at| at.elapsed() >= self.schedule.reclaim_every);
             if is_due && !self.closing.is_cancelled() {
-                match self.store.reclaim().await {
-                    Ok(Reclaimed::Gone) => reclaimed_at = Some(Instant::now()),
-                    other => report(other.map(drop)),
+                match self.closing.run_until_cancelled(self.store.reclaim()).await {
+                    None => return,
+                    Some(Ok(Reclaimed::Gone)) => reclaimed_at = Some(Instant::now()),
+                    Some(other) => report(other.map(drop)),
                 }
             }
             if self.closing.run_until_cancelled(self.pause()).await.is_none() {

@@ -213,9 +213,20 @@ impl OrderedStore {
         Ok(Reclaimed::Gone)
     }
 
+    /// On a thread of its own that nothing waits for: a compaction takes as long as it takes, and an engine that
+    /// cannot write may never answer, which must not hold up a shutdown.
     async fn compact_lanes(&self) -> Result<()> {
         let engine = self.engine.clone();
-        match tokio::task::spawn_blocking(move || engine.compact(Space::Lanes)).await {
+        let (answer, answered) = oneshot::channel();
+        let compact = move || {
+            // Whoever asked may have been told to stop.
+            let _ = answer.send(engine.compact(Space::Lanes));
+        };
+        thread::Builder::new()
+            .name("compactor".into())
+            .spawn(compact)
+            .map_err(|_| StoreError::Unavailable)?;
+        match answered.await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(EngineError::Damaged)) => Err(StoreError::Corrupt("lane item")),
             Ok(Err(EngineError::Failed)) | Err(_) => {
