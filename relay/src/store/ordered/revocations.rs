@@ -5,7 +5,8 @@ use bytes::Bytes;
 use prost::Message as _;
 use sealcare_proto::v1 as wire;
 use sealcare_protocol::{GrantId, OrganizationId, Revocation, SessionId, Timestamp};
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashSet, sync::Arc, thread};
+use tokio::sync::oneshot;
 
 use super::{
     OrderedStore,
