@@ -212,9 +212,15 @@ impl fmt::Debug for EncodedBody {
 
 /// The bytes within `length u32 ‖ bytes ‖ zeros`; `None` if the length is too large or a pad byte is not zero.
 pub(crate) fn unpad(plain: &[u8]) -> Option<&[u8]> {
+    unpad_with_trailer(plain, 0).map(|(bytes, _)| bytes)
+}
+
+/// As [`unpad`], for `length u32 ‖ bytes ‖ trailer ‖ zeros`: bytes and trailer, whose length is not counted.
+pub(crate) fn unpad_with_trailer(plain: &[u8], trailer_len: usize) -> Option<(&[u8], &[u8])> {
     let (head, rest) = plain.split_first_chunk::<4>()?;
-    let (bytes, zeros) = rest.split_at_checked(usize::try_from(u32::from_be_bytes(*head)).ok()?)?;
-    zeros.iter().all(|b| *b == 0).then_some(bytes)
+    let (bytes, rest) = rest.split_at_checked(usize::try_from(u32::from_be_bytes(*head)).ok()?)?;
+    let (trailer, zeros) = rest.split_at_checked(trailer_len)?;
+    zeros.iter().all(|b| *b == 0).then_some((bytes, trailer))
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use crate::{
-    body::unpad,
+    body::unpad_with_trailer,
     envelope::INIT_PLAIN_BYTES,
     error::{Error, Result, SealError},
     ids::{BundleHash, SenderId},
@@ -61,14 +61,7 @@ pub(crate) fn plaintext(
 
 /// Fields and signature out of the padded plaintext.
 pub(crate) fn split(plain: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (head, _) = plain.split_first_chunk::<4>()?;
-    let fields = usize::try_from(u32::from_be_bytes(*head)).ok()?;
-    let both = u32::try_from(fields.checked_add(SIGNATURE_BYTES)?).ok()?;
-    // The same check of padding as a body's, with the signature counted in.
-    let mut counted = Zeroizing::new(plain.to_vec());
-    counted[..4].copy_from_slice(&both.to_be_bytes());
-    unpad(&counted)?;
-    Some(plain[4..].split_at(fields)).map(|(fields, rest)| (fields, &rest[..SIGNATURE_BYTES]))
+    unpad_with_trailer(plain, SIGNATURE_BYTES)
 }
 
 impl InitFields {
