@@ -130,7 +130,7 @@ impl Subscriber {
             };
             match delivery {
                 None => return Ok(()),
-                Some(Delivery::CaughtUp) => drop(self.state.send_replace(LinkState::Live)),
+                Some(Delivery::CaughtUp { .. }) => drop(self.state.send_replace(LinkState::Live)),
                 Some(Delivery::Batch(batch)) => {
                     match self.take_batch(&subscription, batch, halted, stop).await? {
                         ControlFlow::Continue(still_halted) => halted = still_halted,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use sealcare_proto::v1::{
     self as wire, delivery_service_client::DeliveryServiceClient, subscribe_request, subscribe_response,
 };
+use sealcare_protocol::Incarnation;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming, transport::Channel};
@@ -34,7 +35,10 @@ pub enum Delivery {
     /// Items of one lane.
     Batch(Batch),
     /// Everything that was stored when the subscription began, or since the last mark, has come.
-    CaughtUp,
+    CaughtUp {
+        /// Of the relay's store: another one than last time was restored or replaced.
+        incarnation: Incarnation,
+    },
 }
 
 pub(crate) async fn open(
@@ -61,7 +65,11 @@ impl Subscription {
         };
         match answer.kind.ok_or(TransportError::Response("delivery"))? {
             subscribe_response::Kind::Batch(batch) => Batch::from_wire(batch).map(Delivery::Batch).map(Some),
-            subscribe_response::Kind::CaughtUp(_) => Ok(Some(Delivery::CaughtUp)),
+            subscribe_response::Kind::CaughtUp(mark) => {
+                let incarnation = Incarnation::from_slice(&mark.incarnation);
+                let incarnation = incarnation.map_err(|_| TransportError::Response("caught-up mark"))?;
+                Ok(Some(Delivery::CaughtUp { incarnation }))
+            }
         }
     }
 

@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use futures::{
     FutureExt as _, StreamExt as _,
     future::BoxFuture,
@@ -128,7 +129,10 @@ impl Subscription {
                 // With a lane parked, a subscriber has not caught up.
                 if self.mark == Mark::Due && self.parked.is_empty() {
                     self.mark = Mark::Sent;
-                    return Ok(Some(response(subscribe_response::Kind::CaughtUp(wire::CaughtUp {}))));
+                    let incarnation = self.services.store.incarnation();
+                    let incarnation = Bytes::copy_from_slice(incarnation.as_bytes());
+                    let mark = wire::CaughtUp { incarnation };
+                    return Ok(Some(response(subscribe_response::Kind::CaughtUp(mark))));
                 }
             }
             if self.upstream.is_none() && self.credit == 0 && self.acknowledging.is_empty() {
