@@ -78,7 +78,7 @@ impl UnverifiedKeyBundle {
             return Err(Error::Version);
         }
         let domain: Domain = fields.domain.parse()?;
-        let successions = Successions::from_wire(fields.successions)?;
+        let successions = Successions::from_wire(&fields.successions)?;
         let organization = successions.organization_id(&domain);
         let delegation = fields.delegation.as_ref().ok_or(Error::Malformed("bundle"))?;
         let delegation = Delegation::verify(delegation, &organization, &successions)?;

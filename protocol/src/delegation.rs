@@ -37,7 +37,7 @@ pub struct Delegation {
 pub struct DelegationDraft {
     /// Whose gateway it is.
     pub organization: OrganizationId,
-    /// Rising by one from 1.
+    /// At least 1, and above every number that the organization has used.
     pub number: u32,
     /// Delegations below are no longer honoured.
     pub lowest_honoured: u32,
@@ -82,7 +82,12 @@ fn check_lifetime(not_before: Timestamp, expires: Timestamp) -> Result<()> {
 }
 
 impl Delegation {
-    pub(crate) fn verify(
+    /// Checks the signature by the chain's root of its index, that it is this organization's, and its form. Not
+    /// whether its time has come.
+    ///
+    /// # Errors
+    /// One of [`Error`]'s names.
+    pub fn verify(
         signed: &wire::Signed,
         organization: &OrganizationId,
         successions: &Successions,
@@ -114,6 +119,21 @@ impl Delegation {
     /// Its number; a client never goes back to a smaller one.
     pub fn number(&self) -> u32 {
         self.number
+    }
+
+    /// Delegations below are no longer honoured.
+    pub fn lowest_honoured(&self) -> u32 {
+        self.lowest_honoured
+    }
+
+    /// Which root of the chain signed it.
+    pub fn root_index(&self) -> u32 {
+        self.root_index
+    }
+
+    /// When it begins.
+    pub fn not_before(&self) -> Timestamp {
+        self.not_before
     }
 
     /// When it ends.

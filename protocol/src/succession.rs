@@ -36,6 +36,25 @@ impl Succession {
         Self { record, signature: Bytes::copy_from_slice(&signature) }
     }
 
+    /// From where it was kept: 64 bytes, and the signature, empty for the first link. [`Successions::new`] checks it.
+    ///
+    /// # Errors
+    /// [`Error::Succession`] for another size.
+    pub fn from_parts(record: &[u8], signature: &[u8]) -> Result<Self> {
+        let record = record.try_into().map_err(|_| Error::Succession)?;
+        Ok(Self { record, signature: Bytes::copy_from_slice(signature) })
+    }
+
+    /// The 64 bytes that are signed.
+    pub fn record(&self) -> &[u8] {
+        &self.record
+    }
+
+    /// The signature, empty for the first link.
+    pub fn signature(&self) -> &[u8] {
+        &self.signature
+    }
+
     fn root(&self) -> Result<RootPublicKey> {
         RootPublicKey::from_slice(&self.record[..32])
     }
@@ -76,12 +95,9 @@ impl Successions {
         Ok(Self { links, roots })
     }
 
-    pub(crate) fn from_wire(links: Vec<wire::Succession>) -> Result<Self> {
-        let parse = |link: wire::Succession| {
-            let record = link.record.as_ref().try_into().map_err(|_| Error::Succession)?;
-            Ok(Succession { record, signature: link.signature })
-        };
-        Self::new(links.into_iter().map(parse).collect::<Result<_>>()?)
+    pub(crate) fn from_wire(links: &[wire::Succession]) -> Result<Self> {
+        let parse = |link: &wire::Succession| Succession::from_parts(&link.record, &link.signature);
+        Self::new(links.iter().map(parse).collect::<Result<_>>()?)
     }
 
     pub(crate) fn to_wire(&self) -> Vec<wire::Succession> {
@@ -90,6 +106,31 @@ impl Successions {
             signature: link.signature.clone(),
         };
         self.links.iter().map(wire).collect()
+    }
+
+    /// This chain and one link more, by which `root` takes over and names `next`.
+    ///
+    /// # Errors
+    /// [`Error::Succession`] unless `root` is the one that the last link names, and after 16 links.
+    pub fn succeeded_by(&self, root: &RootKey, next: &RootPublicKey) -> Result<Self> {
+        let mut links = self.links.clone();
+        links.push(Succession::by(root, next));
+        Self::new(links)
+    }
+
+    /// Whether this chain is `other`, or `other` and more links.
+    pub fn continues(&self, other: &Self) -> bool {
+        self.links.starts_with(&other.links)
+    }
+
+    /// Whether the last link names `next`.
+    pub fn names(&self, next: &RootPublicKey) -> bool {
+        self.links.last().is_some_and(|link| link.record[32..] == sha256(next.as_bytes()))
+    }
+
+    /// Its links, 1 to 16.
+    pub fn links(&self) -> &[Succession] {
+        &self.links
     }
 
     /// The organization that this chain makes at `domain`.
@@ -126,6 +167,19 @@ mod tests {
         let long = Successions::new(vec![first, second]).unwrap();
         assert_eq!(short.organization_id(&domain), long.organization_id(&domain));
         assert_ne!(short.organization_id(&domain), short.organization_id(&"other.example".parse().unwrap()));
+    }
+
+    #[test]
+    fn a_chain_grows_by_the_root_that_it_names_and_goes_through_its_parts() {
+        let first = Succession::first(&root(1).public(), &root(2).public());
+        let short = Successions::new(vec![first]).unwrap();
+        assert_eq!(short.succeeded_by(&root(9), &root(3).public()), Err(Error::Succession));
+        let long = short.succeeded_by(&root(2), &root(3).public()).unwrap();
+        assert!(long.continues(&short) && !short.continues(&long) && long.continues(&long));
+        assert!(long.names(&root(3).public()) && !long.names(&root(2).public()));
+        let parts = long.links().iter().map(|link| Succession::from_parts(link.record(), link.signature()));
+        assert_eq!(Successions::new(parts.collect::<Result<_>>().unwrap()), Ok(long));
+        assert_eq!(Succession::from_parts(&[0; 63], &[]), Err(Error::Succession));
     }
 
     #[test]
