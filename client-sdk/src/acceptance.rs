@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use sealcare_protocol::{
     DepositKey, Domain, GrantId, Invitation, KeyBundle, OrganizationId, RelayOrigin, Scope, ShortCode,
-    Timestamp,
+    Statement, Timestamp,
 };
 use sealcare_records::RecordType;
 use sealcare_transport::{PatientChannel, TransportError, fetch_bundle_at_domain};
@@ -16,7 +16,7 @@ use crate::{
     account::Account,
     bundle,
     error::{ClientError, Result},
-    grant::{BundleNeed, GrantRow, Outbox, Phase},
+    grant::{BundleNeed, Flow, GrantRow, Outbox, Phase},
     kept,
     patient::Patient,
     record_store::newest_version,
@@ -142,8 +142,10 @@ impl PendingGrant<'_> {
             created: now,
             types: scope.types,
             from: scope.from,
+            flow: Flow::Active,
             accepted_version: 0,
-            revision: 0,
+            scopes: Vec::new(),
+            revision: Statement::next_revision(0, now),
             bundle_verified: self.verified,
             bundle_need: BundleNeed::Usual,
             outbox: Outbox::new(),

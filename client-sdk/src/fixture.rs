@@ -11,7 +11,7 @@ use sealcare_vault::{Unlock, Vault};
 use crate::{
     account::Account,
     bundle,
-    grant::{BundleNeed, GrantRow, Outbox, Phase},
+    grant::{BundleNeed, Flow, GrantRow, Outbox, Phase},
     patient::Patient,
 };
 
@@ -70,7 +70,9 @@ impl Fixture {
             created: NOW,
             types: ["heart-rate".parse().unwrap()].into(),
             from: None,
+            flow: Flow::Active,
             accepted_version: 0,
+            scopes: Vec::new(),
             revision: 0,
             bundle_verified: NOW,
             bundle_need: BundleNeed::Usual,

@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 
 use sealcare_protocol::{
-    AccountSecret, Domain, GrantId, GrantIdentity, OrganizationId, RelayOrigin, Scope, SenderId, SessionId,
-    Timestamp, TypeName,
+    AccountSecret, Domain, GrantId, GrantIdentity, GrantState, OrganizationId, RelayOrigin, Scope, SenderId,
+    SessionId, Timestamp, TypeName,
 };
 use sealcare_vault::{KeyRange, ReadTransaction, WriteTransaction};
 use serde::{Deserialize, Serialize};
@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     error::{ClientError, Result},
     kept,
+    outbox::coverage::ScopeAt,
     store::{GRANTS, load, save},
 };
 
@@ -36,10 +37,16 @@ pub(crate) struct GrantRow {
     pub(crate) types: BTreeSet<TypeName>,
     #[serde(with = "kept::maybe_millis")]
     pub(crate) from: Option<Timestamp>,
+    /// Whether data flows.
+    #[serde(default)]
+    pub(crate) flow: Flow,
     /// Record changes up to this version were made before the grant: what was deleted by then it never saw.
     #[serde(default)]
     pub(crate) accepted_version: u64,
-    /// Of the newest statement.
+    /// Every scope so far, with the version of the record changes at which it began. Empty until the first change.
+    #[serde(default)]
+    pub(crate) scopes: Vec<ScopeAt>,
+    /// Of the newest statement. Only the person's choice raises it: a session that is repeated repeats it too.
     pub(crate) revision: u64,
     /// When the kept bundle was verified.
     #[serde(with = "kept::millis")]
@@ -61,6 +68,34 @@ pub(crate) enum Phase {
     Revoked(u64),
 }
 
+/// Whether data flows.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Flow {
+    #[default]
+    Active,
+    /// Paused by the patient: inits go, as a sign of life, and nothing else.
+    Paused,
+}
+
+impl From<Flow> for GrantState {
+    fn from(flow: Flow) -> Self {
+        match flow {
+            Flow::Active => Self::Active,
+            Flow::Paused => Self::Paused,
+        }
+    }
+}
+
+impl From<GrantState> for Flow {
+    fn from(state: GrantState) -> Self {
+        match state {
+            GrantState::Active => Self::Active,
+            GrantState::Paused => Self::Paused,
+        }
+    }
+}
+
 /// Whether the kept bundle will do.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -74,8 +109,11 @@ pub(crate) enum BundleNeed {
 pub(crate) struct Outbox {
     #[serde(with = "kept::hex")]
     pub(crate) sender: SenderId,
-    /// Record changes up to this version are in bodies.
+    /// Record changes up to this version are in bodies, as far as the scope covers them.
     pub(crate) scanned: u64,
+    /// Above `scanned`: up to which version the changes are in bodies as far as an earlier scope covered them.
+    #[serde(default)]
+    pub(crate) told: Vec<ScopeAt>,
     /// The number of the next body.
     pub(crate) next: u64,
     /// Bodies below were confirmed under seal.
@@ -134,6 +172,7 @@ impl Outbox {
         Self {
             sender: SenderId::random(&mut rand::rng()),
             scanned: 0,
+            told: Vec::new(),
             next: 0,
             confirmed_below: 0,
             sealed_below: 0,

@@ -10,6 +10,7 @@
 //! Not here: the network (`sharing`), and what a bundle is good for (`bundle`).
 
 pub(crate) mod bodies;
+pub(crate) mod coverage;
 pub(crate) mod flight;
 pub(crate) mod replies;
 pub(crate) mod settle;
