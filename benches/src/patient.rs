@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use sealcare_protocol::{
     AccountSecret, Clock as _, DepositKey, GrantIdentity, GrantState, LinkCode, Person, Scope, SealedInit,
-    SenderId, SessionStart, Statement, SystemClock,
+    SenderId, SessionStart, Statement, SystemClock, Terms,
 };
 
 use crate::clinic::Clinic;
@@ -30,15 +30,13 @@ impl Patient {
     /// Seals the start of a session.
     pub(crate) fn start_session(&self, clinic: &Clinic) -> anyhow::Result<SealedInit> {
         let (now, rng) = (SystemClock.now(), &mut rand::rng());
-        let statement = Statement {
-            grant_key: self.grant.grant_key.public(),
-            deposit_key: self.grant.deposit_key,
+        let terms = Terms {
             revision: Statement::next_revision(0, now),
             state: GrantState::Active,
             scope: Scope { types: BTreeSet::from([TYPE.parse()?]), from: None },
-            person: Person::new("Ana Lima", "1980-02-29")?,
-            link_code: Some(LinkCode::random(rng)),
         };
+        let person = Person::new("Ana Lima", "1980-02-29")?;
+        let statement = self.grant.statement(terms, person, Some(LinkCode::random(rng)));
         let sender = SenderId::random(rng);
         let start = SessionStart { grant: &self.grant, bundle: &clinic.bundle, sender, base: 0 };
         Ok(start.seal(statement, now, rng)?)

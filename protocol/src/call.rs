@@ -30,6 +30,8 @@ pub enum CallMethod {
     GrantStatus = 4,
     /// `MailboxService.RevokeGrant`.
     RevokeGrant = 5,
+    /// `MailboxService.DepositStream`; the request is the relay's challenge, so that no replay opens a stream.
+    DepositStream = 6,
 }
 
 impl CallMethod {

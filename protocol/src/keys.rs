@@ -13,6 +13,7 @@ use crate::{
     address::RelayOrigin,
     error::{Error, Result},
     ids::GrantId,
+    terms::MarkKey,
     transcript::{Label, signed_bytes},
 };
 
@@ -150,6 +151,11 @@ impl AccountSecret {
     /// The grant key of a grant.
     pub fn grant_key(&self, grant: &GrantId) -> GrantKey {
         GrantKey::from_seed(&self.derive(Label::Grant, &[grant.as_bytes()]))
+    }
+
+    /// The key that marks a grant's statements.
+    pub(crate) fn mark_key(&self, grant: &GrantId) -> MarkKey {
+        MarkKey::new(&self.derive(Label::Statement, &[grant.as_bytes()]))
     }
 
     /// HKDF (RFC 5869), no salt.

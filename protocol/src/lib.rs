@@ -37,6 +37,7 @@ mod revocation;
 mod sender;
 mod statement;
 mod succession;
+mod terms;
 mod ticket;
 mod time;
 mod transcript;
@@ -69,6 +70,7 @@ pub use revocation::{Confirmation, Revocation, UnverifiedConfirmation, Unverifie
 pub use sender::{GrantIdentity, SealedInit, SenderSession, SessionStart};
 pub use statement::{GrantState, Person, Scope, Statement, TypeName};
 pub use succession::{Succession, Successions};
+pub use terms::{MarkKey, StatementMark, Terms, UnverifiedTerms};
 pub use ticket::{Ticket, TicketDraft, TicketLimits, UnverifiedTicket};
 #[cfg(any(test, feature = "test-util"))]
 pub use time::ManualClock;

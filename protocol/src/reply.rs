@@ -14,7 +14,8 @@ use crate::{
     envelope::{EnvelopeHeader, REPLY_HEADER_BYTES, REPLY_PLAIN_BYTES, ReplyHeader, reply_header},
     error::{Error, Result},
     ids::{GrantId, SenderId, SessionId},
-    sender::Fields,
+    sender::{Fields, GrantIdentity},
+    terms::{Terms, UnverifiedTerms},
     time::Timestamp,
     transcript::Label,
 };
@@ -22,6 +23,8 @@ use crate::{
 const KEPT_VERSION: u8 = 1;
 const REFUSALS_MAX: usize = 64;
 const VIEWS_MAX: usize = 100;
+/// What is left for the content after its length.
+const BODY_BYTES_MAX: usize = REPLY_PLAIN_BYTES - 4;
 
 /// Why a body was taken off the line without being delivered.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -56,9 +59,11 @@ pub struct Reply {
     pub refusals: Vec<Refusal>,
     /// The statement's revision that stands.
     pub stored_revision: u64,
+    /// What the statement of that revision says; `None` from an organization that is older than this field.
+    pub stored: Option<UnverifiedTerms>,
     /// Whether the sender must start anew and send everything.
     pub resync: bool,
-    /// The latest 100 views by clinicians.
+    /// The latest 100 views by clinicians; fewer where more do not fit.
     pub views: Vec<Timestamp>,
     /// Whether staff must still match the grant to a person.
     pub held: bool,
@@ -85,7 +90,8 @@ impl ReplyKey {
     }
 
     /// Seals `reply` under a counter above `previous` (0 for none): milliseconds since 1970 or one more.
-    /// Returns the envelope (kind 3) and its counter. Of refusals and views the latest are sent.
+    /// Returns the envelope (kind 3) and its counter. Of refusals and views the latest are sent,
+    /// of views as many as fit.
     pub fn seal(
         &self,
         reply: &Reply,
@@ -97,7 +103,7 @@ impl ReplyKey {
         let mut salt = [0; 16];
         rng.fill_bytes(&mut salt);
         let header = reply_header(ReplyHeader { session: self.session, counter }, &salt);
-        let body = Zeroizing::new(reply.to_wire().encode_to_vec());
+        let body = reply.encode();
         let mut plain = Zeroizing::new(vec![0; REPLY_PLAIN_BYTES]);
         let len = u32::try_from(body.len()).expect("a bounded reply is below 4 KiB");
         plain[..4].copy_from_slice(&len.to_be_bytes());
@@ -158,6 +164,23 @@ impl fmt::Debug for ReplyKey {
 }
 
 impl Reply {
+    /// What the account itself said last, here or on another device. `None` if the mark is missing or is not
+    /// the account's: then the organization alone says so.
+    pub fn verified_terms(&self, grant: &GrantIdentity) -> Option<Terms> {
+        self.stored.as_ref()?.verify(grant, self.stored_revision)
+    }
+
+    /// The body, without the oldest views if it would be longer than a reply is.
+    fn encode(&self) -> Zeroizing<Vec<u8>> {
+        let mut wire = self.to_wire();
+        let mut surplus = wire.encoded_len().saturating_sub(BODY_BYTES_MAX);
+        while surplus > 0 && !wire.views.is_empty() {
+            wire.views.remove(0);
+            surplus = wire.encoded_len().saturating_sub(BODY_BYTES_MAX);
+        }
+        Zeroizing::new(wire.encode_to_vec())
+    }
+
     fn to_wire(&self) -> wire::ReplyBody {
         let latest_refusals = &self.refusals[self.refusals.len().saturating_sub(REFUSALS_MAX)..];
         let latest_views = &self.views[self.views.len().saturating_sub(VIEWS_MAX)..];
@@ -169,6 +192,7 @@ impl Reply {
             resync: self.resync,
             views: latest_views.iter().map(|t| wire::View { time_ms: t.as_millis() }).collect(),
             held: self.held,
+            stored: self.stored.as_ref().map(UnverifiedTerms::to_wire),
         }
     }
 
@@ -184,6 +208,7 @@ impl Reply {
             resync: wire.resync,
             views: wire.views.iter().map(|v| Timestamp::from_millis(v.time_ms)).collect(),
             held: wire.held,
+            stored: wire.stored.as_ref().map(UnverifiedTerms::from_wire).transpose()?,
         })
     }
 }
@@ -211,6 +236,7 @@ fn refusal_from_wire(wire: &wire::Refusal) -> Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::statement::{GrantState, Scope};
 
     fn reply(views: usize) -> Reply {
         Reply {
@@ -221,7 +247,30 @@ mod tests {
             resync: true,
             views: vec![Timestamp::from_millis(u64::MAX); views],
             held: true,
+            stored: None,
         }
+    }
+
+    /// The longest scope that a statement may have, longer than an init has room for.
+    fn longest_terms() -> UnverifiedTerms {
+        let name = |i: u8| {
+            format!("{}{}", "x".repeat(62), char::from(b'a' + i % 26)) + ["", "y"][usize::from(i / 26)]
+        };
+        let types = (0..32).map(|i| name(i).parse().unwrap()).collect();
+        let scope = Scope { types, from: Some(Timestamp::from_millis(u64::MAX)) };
+        UnverifiedTerms { state: GrantState::Paused, scope, mark: None }
+    }
+
+    #[test]
+    fn views_make_room_for_the_longest_statement_the_oldest_first() {
+        let key = ReplyKey::new(SessionId::from_bytes([2; 16]), GrantId::from_bytes([3; 32]), &[4; 32]);
+        let views = (0..100).map(|i| Timestamp::from_millis(u64::MAX - 99 + i)).collect();
+        let full = Reply { stored: Some(longest_terms()), views, ..reply(100) };
+        let (envelope, _) = key.seal(&full, 0, Timestamp::from_millis(5), &mut rand::rng());
+        let opened = key.open(&envelope).unwrap().0;
+        assert!((50..100).contains(&opened.views.len()), "{}", opened.views.len());
+        assert_eq!(opened.views, full.views[100 - opened.views.len()..]);
+        assert_eq!(Reply { views: Vec::new(), ..opened }, Reply { views: Vec::new(), ..full });
     }
 
     #[test]

@@ -14,9 +14,11 @@ use crate::{
     hpke::{self, Sealer},
     ids::{GrantId, OrganizationId, SenderId, SessionId},
     init::{self, InitFields},
+    invitation::LinkCode,
     keys::{DepositKey, DepositPublicKey, GrantKey},
     reply::ReplyKey,
-    statement::Statement,
+    statement::{Person, Statement},
+    terms::{MarkKey, Terms},
     time::Timestamp,
 };
 
@@ -35,6 +37,8 @@ pub struct GrantIdentity {
     pub deposit_key: DepositPublicKey,
     /// Who signs inits.
     pub grant_key: GrantKey,
+    /// Marks what is stated, for the account's other devices.
+    pub mark_key: MarkKey,
 }
 
 impl GrantIdentity {
@@ -46,7 +50,29 @@ impl GrantIdentity {
     ) -> Self {
         let deposit_key = deposit_key.public();
         let id = GrantId::derive(organization, &deposit_key);
-        Self { id, organization: *organization, deposit_key, grant_key: account.grant_key(&id) }
+        Self {
+            id,
+            organization: *organization,
+            deposit_key,
+            grant_key: account.grant_key(&id),
+            mark_key: account.mark_key(&id),
+        }
+    }
+
+    /// States `terms` for the grant, marked for the account's other devices.
+    pub fn statement(&self, terms: Terms, person: Person, link_code: Option<LinkCode>) -> Statement {
+        let mark = Some(self.mark_key.mark(&self.id, &terms));
+        let Terms { revision, state, scope } = terms;
+        Statement {
+            grant_key: self.grant_key.public(),
+            deposit_key: self.deposit_key,
+            revision,
+            state,
+            scope,
+            person,
+            link_code,
+            mark,
+        }
     }
 }
 

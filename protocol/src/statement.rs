@@ -9,6 +9,7 @@ use crate::{
     error::{Error, Result},
     invitation::LinkCode,
     keys::{DepositPublicKey, GrantPublicKey},
+    terms::StatementMark,
     time::Timestamp,
 };
 
@@ -56,14 +57,14 @@ impl Scope {
         self.types.len() <= SCOPE_TYPES_MAX
     }
 
-    fn from_wire(wire: &wire::Scope) -> Result<Self> {
+    pub(crate) fn from_wire(wire: &wire::Scope) -> Result<Self> {
         let types = wire.types.iter().map(|t| t.parse()).collect::<Result<BTreeSet<_>>>()?;
         let scope = Self { types, from: wire.from_ms.map(Timestamp::from_millis) };
         let is_repeated = scope.types.len() != wire.types.len();
         if is_repeated || !scope.is_in_bounds() { Err(Error::Malformed("scope")) } else { Ok(scope) }
     }
 
-    fn to_wire(&self) -> wire::Scope {
+    pub(crate) fn to_wire(&self) -> wire::Scope {
         wire::Scope {
             types: self.types.iter().map(|t| t.0.clone()).collect(),
             from_ms: self.from.map(Timestamp::as_millis),
@@ -78,6 +79,23 @@ pub enum GrantState {
     Active,
     /// The patient has paused it.
     Paused,
+}
+
+impl GrantState {
+    pub(crate) fn from_wire(wire: wire::GrantState) -> Result<Self> {
+        match wire {
+            wire::GrantState::Active => Ok(Self::Active),
+            wire::GrantState::Paused => Ok(Self::Paused),
+            wire::GrantState::Unspecified => Err(Error::Malformed("grant state")),
+        }
+    }
+
+    pub(crate) fn to_wire(self) -> wire::GrantState {
+        match self {
+            Self::Active => wire::GrantState::Active,
+            Self::Paused => wire::GrantState::Paused,
+        }
+    }
 }
 
 /// Who shares, as the patient says.
@@ -156,6 +174,8 @@ pub struct Statement {
     pub person: Person,
     /// Until the organization has confirmed once.
     pub link_code: Option<LinkCode>,
+    /// By which the account's other devices know its word; `None` from a sender that is older than marks.
+    pub mark: Option<StatementMark>,
 }
 
 impl Statement {
@@ -180,34 +200,26 @@ impl Statement {
     }
 
     pub(crate) fn from_wire(wire: &wire::Statement) -> Result<Self> {
-        let state = match wire.state() {
-            wire::GrantState::Active => GrantState::Active,
-            wire::GrantState::Paused => GrantState::Paused,
-            wire::GrantState::Unspecified => return Err(Error::Malformed("grant state")),
-        };
         let link_code =
             if wire.link_code.is_empty() { None } else { Some(LinkCode::from_slice(&wire.link_code)?) };
         Ok(Self {
             grant_key: GrantPublicKey::from_slice(&wire.grant_key)?,
             deposit_key: DepositPublicKey::from_slice(&wire.deposit_key)?,
             revision: wire.revision,
-            state,
+            state: GrantState::from_wire(wire.state())?,
             scope: Scope::from_wire(wire.scope.as_ref().ok_or(Error::Malformed("scope"))?)?,
             person: Person::new(&wire.name, &wire.birth_date)?,
             link_code,
+            mark: StatementMark::from_wire(&wire.mark)?,
         })
     }
 
     pub(crate) fn to_wire(&self) -> wire::Statement {
-        let state = match self.state {
-            GrantState::Active => wire::GrantState::Active,
-            GrantState::Paused => wire::GrantState::Paused,
-        };
         wire::Statement {
             grant_key: Bytes::copy_from_slice(self.grant_key.as_bytes()),
             deposit_key: Bytes::copy_from_slice(self.deposit_key.as_bytes()),
             revision: self.revision,
-            state: state.into(),
+            state: self.state.to_wire().into(),
             scope: Some(self.scope.to_wire()),
             name: self.person.name.clone(),
             birth_date: self.person.birth_date.clone(),
@@ -215,6 +227,7 @@ impl Statement {
                 .link_code
                 .as_ref()
                 .map_or_else(Bytes::new, |code| Bytes::copy_from_slice(code.as_bytes())),
+            mark: StatementMark::to_wire(self.mark.as_ref()),
         }
     }
 }

@@ -26,6 +26,7 @@ pub(crate) enum Label {
     // Derivations from the account secret.
     Deposit,
     Grant,
+    Statement,
     // Envelope keys.
     Message,
     Next,
@@ -38,7 +39,7 @@ pub(crate) enum Label {
 
 impl Label {
     #[cfg(test)]
-    const ALL: [Self; 21] = [
+    const ALL: [Self; 22] = [
         Self::Bundle,
         Self::Call,
         Self::Confirm,
@@ -54,6 +55,7 @@ impl Label {
         Self::ReplyKey,
         Self::Deposit,
         Self::Grant,
+        Self::Statement,
         Self::Message,
         Self::Next,
         Self::Reply,
@@ -80,6 +82,7 @@ impl Label {
             Self::ReplyKey => b"hs/1 reply-key\0",
             Self::Deposit => b"hs/1 deposit\0",
             Self::Grant => b"hs/1 grant-key\0",
+            Self::Statement => b"hs/1 statement\0",
             Self::Message => b"hs/1 msg\0",
             Self::Next => b"hs/1 next\0",
             Self::Reply => b"hs/1 reply\0",

@@ -9,9 +9,9 @@ use sealcare_protocol::{
     EpochEntry, EpochKey, EpochLookup, Error, GatewayKey, GrantId, GrantIdentity, GrantState, InitRefusal,
     KeyBundle, KeyBundleDraft, KeyId, KnownGrant, LinkCode, LinkCodeHash, OpenInvitation, OrganizationId,
     Person, ReceiverState, Registration, RelayOrigin, Revocation, RootKey, Scope, SealError, SealedInit,
-    SenderId, SessionId, SessionStart, Statement, StatementDecision, Succession, Successions, TicketDraft,
-    TicketLimits, Timestamp, UnverifiedConfirmation, UnverifiedKeyBundle, UnverifiedRegistration,
-    UnverifiedRevocation, UnverifiedTicket, missing_epochs, receive_init,
+    SenderId, SessionId, SessionStart, Statement, StatementDecision, Succession, Successions, Terms,
+    TicketDraft, TicketLimits, Timestamp, UnverifiedConfirmation, UnverifiedKeyBundle,
+    UnverifiedRegistration, UnverifiedRevocation, UnverifiedTicket, missing_epochs, receive_init,
 };
 
 const NOW: Timestamp = Timestamp::from_millis(1_767_225_600_000);
@@ -119,15 +119,9 @@ impl Patient {
     }
 
     fn statement(&self, code: Option<LinkCode>, revision: u64) -> Statement {
-        Statement {
-            grant_key: self.grant.grant_key.public(),
-            deposit_key: self.grant.deposit_key,
-            revision,
-            state: GrantState::Active,
-            scope: Scope { types: ["heart-rate".parse().unwrap()].into(), from: None },
-            person: Person::new("Ana Lima", "1980-02-29").unwrap(),
-            link_code: code,
-        }
+        let scope = Scope { types: ["heart-rate".parse().unwrap()].into(), from: None };
+        let terms = Terms { revision, state: GrantState::Active, scope };
+        self.grant.statement(terms, Person::new("Ana Lima", "1980-02-29").unwrap(), code)
     }
 
     fn start(&self, bundle: &KeyBundle, base: u64, statement: Statement) -> SealedInit {

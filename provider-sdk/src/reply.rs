@@ -3,7 +3,9 @@
 use std::collections::HashSet;
 
 use rand_core::CryptoRng;
-use sealcare_protocol::{GrantId, Refusal, RefusalReason, Reply, ReplyKey, SenderId, SessionId, Timestamp};
+use sealcare_protocol::{
+    GrantId, Refusal, RefusalReason, Reply, ReplyKey, SenderId, SessionId, Timestamp, UnverifiedTerms,
+};
 use sealcare_vault::{KeyRange, ReadTransaction, WriteTransaction};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -123,11 +125,13 @@ impl SenderRow {
                 KeptReason::Paused => RefusalReason::Paused,
             },
         };
+        let said = statement.statement()?;
         Ok(Reply {
             sender,
             next_sequence: self.next_sequence,
             refusals: self.refusals.iter().map(refusal).collect(),
-            stored_revision: statement.statement()?.revision,
+            stored_revision: said.revision,
+            stored: Some(UnverifiedTerms::of(&said)),
             resync: self.must_resync,
             views: Vec::new(),
             held: !statement.held.is_empty(),

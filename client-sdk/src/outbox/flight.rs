@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use sealcare_protocol::{
     EnvelopeHeader, GrantId, GrantState, KeyBundle, LinkCode, SealedInit, SenderSession, SessionStart,
-    Statement, Timestamp,
+    Statement, Terms, Timestamp,
 };
 use sealcare_transport::{DEPOSIT_BYTES_MAX, DEPOSIT_ENVELOPES_MAX};
 use sealcare_vault::{ReadTransaction, WriteTransaction};
@@ -93,15 +93,9 @@ fn start_session(
     let grant = row.identity(&account.secret);
     row.revision = Statement::next_revision(row.revision, now);
     let code = tx.get(LINK_CODES, id.as_bytes())?;
-    let statement = Statement {
-        grant_key: grant.grant_key.public(),
-        deposit_key: grant.deposit_key,
-        revision: row.revision,
-        state: GrantState::Active,
-        scope: row.scope(),
-        person: account.person,
-        link_code: code.map(|code| LinkCode::from_slice(&code)).transpose()?,
-    };
+    let terms = Terms { revision: row.revision, state: GrantState::Active, scope: row.scope() };
+    let code = code.map(|code| LinkCode::from_slice(&code)).transpose()?;
+    let statement = grant.statement(terms, account.person, code);
     let base = row.outbox.confirmed_below;
     let start = SessionStart { grant: &grant, bundle, sender: row.outbox.sender, base };
     let init = start.seal(statement, now, &mut rand::rng())?;

@@ -93,7 +93,7 @@ pub trait ReceiverState {
 pub enum StatementDecision {
     /// The one that came.
     Adopt(Box<Statement>),
-    /// The stored one: what came is no newer, or impossibly new. The reply carries its revision.
+    /// The stored one: what came is no newer, or impossibly new. The reply carries it.
     KeepStored,
 }
 
@@ -270,9 +270,14 @@ fn open_invitation<S: ReceiverState>(
 fn decide_statement(mut came: Statement, known: Option<KnownGrant>, now: Timestamp) -> StatementDecision {
     let latest = now.plus(REVISION_AHEAD_MAX).as_millis();
     match known {
+        // A recovered device does not know what was chosen: it says nothing and learns what stands.
+        Some(_) if came.revision == 0 => StatementDecision::KeepStored,
         None | Some(KnownGrant { revision: 0, .. }) => {
-            // The first statement stands whatever the sender's clock says, and leaves room for later ones.
-            came.revision = came.revision.min(latest);
+            // The first statement stands whatever the sender's clock says, and leaves room for later ones. The mark
+            // is of another revision then: the sender brings both again once its time has come.
+            if came.revision > latest {
+                (came.revision, came.mark) = (latest, None);
+            }
             StatementDecision::Adopt(Box::new(came))
         }
         Some(known) if came.revision > known.revision && came.revision <= latest => {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use rand::rngs::StdRng;
 use sealcare_protocol::{
     Body, BundlePin, Change, ChangeState, EncodedBody, GrantIdentity, GrantState, KeyBundle, LinkCode,
-    Person, ReplyKey, Scope, SenderId, SenderSession, SessionStart, Statement, Timestamp,
+    Person, Reply, ReplyKey, Scope, SenderId, SenderSession, SessionStart, Statement, Terms, Timestamp,
 };
 
 use super::relay::{Outcome, Relay};
@@ -60,7 +60,8 @@ struct Session {
 
 pub(crate) struct Device {
     grant: GrantIdentity,
-    code: [u8; 16],
+    /// Not on a recovered device.
+    code: Option<[u8; 16]>,
     /// The record source: id → (type, version). A restored phone still has it.
     pub(crate) records: BTreeMap<String, (&'static str, u64)>,
     choice: Choice,
@@ -73,7 +74,7 @@ impl Device {
         let state = State::fresh(rng);
         Self {
             grant,
-            code,
+            code: Some(code),
             records: BTreeMap::new(),
             choice: Choice::everything(),
             snapshot: state.clone(),
@@ -101,8 +102,13 @@ impl Device {
 
     /// A new statement: the next sync starts a session with it, and what is in scope goes again.
     pub(crate) fn choose(&mut self, choice: Choice, now: Timestamp) {
+        self.follow(choice, Statement::next_revision(self.state.revision, now));
+    }
+
+    /// What was chosen as of `revision`, here or on the other device.
+    fn follow(&mut self, choice: Choice, revision: u64) {
         self.choice = choice;
-        self.state.revision = Statement::next_revision(self.state.revision, now);
+        self.state.revision = revision;
         self.state.session = None;
         for queued in self.state.outbox.values_mut() {
             if !self.choice.types.contains(&queued.type_name) {
@@ -125,6 +131,17 @@ impl Device {
         let revision = self.state.revision;
         self.state = State { revision, ..State::fresh(rng) };
         self.queue_all();
+    }
+
+    /// From the recovery sheet: the records are there again, what was chosen and the link code are not.
+    pub(crate) fn recover(&mut self, rng: &mut StdRng) {
+        self.choice = Choice { types: Vec::new(), state: GrantState::Paused };
+        self.state = State::fresh(rng);
+        self.code = None;
+    }
+
+    pub(crate) fn choice(&self) -> &Choice {
+        &self.choice
     }
 
     pub(crate) fn back_up(&mut self) {
@@ -172,8 +189,6 @@ impl Device {
             self.state.reply_keys[index].1 = counter;
             self.state.reply_keys.drain(..index);
             self.state.is_answered = true;
-            // The stored statement may be another device's: what is chosen here next must be above it.
-            self.state.revision = self.state.revision.max(reply.stored_revision);
             let confirmed = self.state.outbox.len();
             self.state.outbox = self.state.outbox.split_off(&reply.next_sequence);
             if let Some(session) = &mut self.state.session
@@ -181,9 +196,38 @@ impl Device {
             {
                 session.moved = now;
             }
+            self.hear(&reply);
             return reply.resync || reply.next_sequence > self.state.next;
         }
         false
+    }
+
+    /// A later statement of the account itself is followed. What the organization alone says only ever narrows, and
+    /// what is chosen here next must be above it.
+    fn hear(&mut self, reply: &Reply) {
+        if reply.stored_revision <= self.state.revision {
+            return;
+        }
+        let Some(stored) = &reply.stored else { return };
+        let stored_types = |scope: &Scope| {
+            TYPES.into_iter().filter(|name| scope.covers(name, Timestamp::from_millis(0))).collect::<Vec<_>>()
+        };
+        if let Some(terms) = reply.verified_terms(&self.grant) {
+            let choice = Choice { types: stored_types(&terms.scope), state: terms.state };
+            return self.follow(choice, terms.revision);
+        }
+        let narrower = Choice {
+            types: stored_types(&stored.scope)
+                .into_iter()
+                .filter(|name| self.choice.types.contains(name))
+                .collect(),
+            state: if stored.state == GrantState::Paused { stored.state } else { self.choice.state },
+        };
+        if narrower == self.choice {
+            self.state.revision = reply.stored_revision;
+        } else {
+            self.follow(narrower, reply.stored_revision);
+        }
     }
 
     fn is_session_due(&self, now: Timestamp) -> bool {
@@ -194,7 +238,7 @@ impl Device {
 
     fn start(&mut self, relay: &mut Relay, bundle: &KeyBundle, now: Timestamp, rng: &mut StdRng) -> Outcome {
         let base = self.state.outbox.first_key_value().map_or(self.state.next, |(number, _)| *number);
-        if self.state.revision == 0 {
+        if self.state.revision == 0 && self.choice.state == GrantState::Active {
             self.state.revision = Statement::next_revision(0, now);
         }
         let start = SessionStart { grant: &self.grant, bundle, sender: self.state.sender, base };
@@ -211,16 +255,11 @@ impl Device {
         let types = self.choice.types.iter().map(|name| name.parse().unwrap()).collect();
         // Again while nothing answers, not only until first confirmed: a gateway restored from before the
         // grant would know neither the grant nor, without the code, whose it is.
-        let code = (!self.state.is_answered).then(|| LinkCode::from_slice(&self.code).unwrap());
-        Statement {
-            grant_key: self.grant.grant_key.public(),
-            deposit_key: self.grant.deposit_key,
-            revision: self.state.revision,
-            state: self.choice.state,
-            scope: Scope { types, from: None },
-            person: Person::new("Ana Lima", "1980-02-29").unwrap(),
-            link_code: code,
-        }
+        let code = self.code.filter(|_| !self.state.is_answered);
+        let scope = Scope { types, from: None };
+        let terms = Terms { revision: self.state.revision, state: self.choice.state, scope };
+        let person = Person::new("Ana Lima", "1980-02-29").unwrap();
+        self.grant.statement(terms, person, code.map(|code| LinkCode::from_slice(&code).unwrap()))
     }
 
     fn deposit(&mut self, relay: &mut Relay, now: Timestamp, rng: &mut StdRng) -> Outcome {

@@ -1,4 +1,4 @@
-//! HS/1 as a whole under random histories: two devices, restored phones, restored gateways, lost
+//! HS/1 as a whole under random histories: two devices, restored and recovered phones, restored gateways, lost
 //! replies, lapsed leases, rotated keys, changed scopes, pauses, a stop. Whatever happened, once everyone is
 //! back nothing is lost, nothing came twice, nobody is locked out.
 #![allow(clippy::unwrap_used, reason = "a test")]
@@ -34,6 +34,7 @@ enum Action {
     LoseReplies,
     Wait { hours: u64 },
     RestorePhone { device: usize },
+    RecoverPhone,
     BackUpGateway,
     RestoreGateway,
     RotateGatewayKey,
@@ -51,6 +52,7 @@ fn action() -> impl Strategy<Value = Action> {
         3 => prop_oneof![6 => 1..30u64, 2 => 100..200u64, 1 => Just(24 * 31)]
             .prop_map(|hours| Action::Wait { hours }),
         1 => device.clone().prop_map(|device| Action::RestorePhone { device }),
+        1 => Just(Action::RecoverPhone),
         1 => Just(Action::BackUpGateway),
         2 => Just(Action::RestoreGateway),
         1 => Just(Action::RotateGatewayKey),
@@ -66,7 +68,7 @@ struct World {
     organization: Organization,
     devices: [Device; 2],
     grant: GrantId,
-    /// Whether anything was chosen: two devices may then disagree, and the patient must choose once more.
+    /// Whether anything was chosen, so that everything in scope must be chosen once more.
     has_chosen: bool,
 }
 
@@ -94,6 +96,8 @@ impl World {
             Action::LoseReplies => self.organization.loses_replies = true,
             Action::Wait { hours } => self.wait(hours),
             Action::RestorePhone { device } => self.devices[device].restore(rng),
+            // The other device still has the link code, should the gateway have lost the grant.
+            Action::RecoverPhone => self.devices[1].recover(rng),
             Action::BackUpGateway => self.organization.back_up(),
             Action::RestoreGateway => self.organization.restore(&self.relay, now, rng),
             Action::RotateGatewayKey => self.organization.rotate_gateway_key(now, rng),
@@ -128,9 +132,10 @@ impl World {
             self.sync(device);
             self.receive(usize::MAX);
             self.sync(device);
-            if self.has_chosen {
-                self.devices[device].choose(Choice::everything(), self.now);
-            }
+        }
+        // One word on one device is enough: the other one follows.
+        if self.has_chosen {
+            self.devices[0].choose(Choice::everything(), self.now);
         }
         // A restored gateway shows itself to a device that has nothing to send with the next heartbeat.
         self.wait(HEARTBEAT_HOURS);

@@ -12,8 +12,8 @@ use sealcare_protocol::{
     AcceptedInit, BaseDecision, BundlePin, DataRefusal, DelegationDraft, EnvelopeHeader, EpochEntry,
     EpochKey, EpochLookup, EpochPeriod, GatewayKey, GrantId, GrantState, InitRefusal, KeyBundle,
     KeyBundleDraft, KeyId, KnownGrant, LinkCodeHash, OpenInvitation, OpenedData, ReceiverSession,
-    ReceiverState, Refusal, RefusalReason, Reply, ReplyKey, RootKey, Scope, SenderId, SessionId,
-    StatementDecision, Succession, Successions, Timestamp, TypeName, missing_epochs, receive_init,
+    ReceiverState, Refusal, RefusalReason, Reply, ReplyKey, RootKey, SenderId, SessionId, StatementDecision,
+    Succession, Successions, Timestamp, TypeName, UnverifiedTerms, missing_epochs, receive_init,
 };
 
 use super::relay::Relay;
@@ -22,8 +22,7 @@ use super::relay::Relay;
 #[derive(Clone)]
 pub(crate) struct Standing {
     known: KnownGrant,
-    scope: Scope,
-    state: GrantState,
+    said: UnverifiedTerms,
 }
 
 /// What the organization holds of one sender.
@@ -62,7 +61,7 @@ impl Store {
     /// The types that the standing statement covers.
     pub(crate) fn scope_types(&self) -> Vec<&str> {
         let standing = self.standing.iter();
-        standing.flat_map(|standing| standing.scope.types.iter().map(TypeName::as_str)).collect()
+        standing.flat_map(|standing| standing.said.scope.types.iter().map(TypeName::as_str)).collect()
     }
 }
 
@@ -78,6 +77,8 @@ pub(crate) struct Organization {
     invitation: LinkCodeHash,
     /// Whether the next replies get lost on their way.
     pub(crate) loses_replies: bool,
+    /// What is told instead of the statement that stands, as if it were newer.
+    pub(crate) lie: Option<UnverifiedTerms>,
 }
 
 impl Organization {
@@ -108,6 +109,7 @@ impl Organization {
             backup: Store::default(),
             invitation,
             loses_replies: false,
+            lie: None,
         }
     }
 
@@ -197,7 +199,7 @@ impl Organization {
         assert!(store.seen.insert(*init.session.id()), "a session is accepted once");
         if let StatementDecision::Adopt(statement) = init.statement {
             let known = KnownGrant { grant_key: init.grant_key, revision: statement.revision };
-            store.standing = Some(Standing { known, scope: statement.scope, state: statement.state });
+            store.standing = Some(Standing { known, said: UnverifiedTerms::of(&statement) });
         }
         store.spent.extend(init.link_code);
         let sender = store.senders.entry(init.sender).or_default();
@@ -240,8 +242,8 @@ impl Organization {
         let covered = body
             .changes
             .iter()
-            .all(|change| standing.scope.covers(change.type_name.as_str(), Timestamp::from_millis(0)));
-        let reason = match (covered, standing.state) {
+            .all(|change| standing.said.scope.covers(change.type_name.as_str(), Timestamp::from_millis(0)));
+        let reason = match (covered, standing.said.state) {
             (false, _) => Some(RefusalReason::OutOfScope),
             (true, GrantState::Paused) => Some(RefusalReason::Paused),
             (true, GrantState::Active) => None,
@@ -259,7 +261,15 @@ impl Organization {
     }
 
     fn answer(&mut self, relay: &mut Relay, now: Timestamp, rng: &mut StdRng) {
-        let revision = self.store.standing.as_ref().map_or(0, |standing| standing.known.revision);
+        let standing = self.store.standing.as_ref();
+        let truth = (
+            standing.map_or(0, |standing| standing.known.revision),
+            standing.map(|standing| standing.said.clone()),
+        );
+        let (revision, stored) = match &self.lie {
+            Some(lie) => (truth.0 + 1, Some(lie.clone())),
+            None => truth,
+        };
         for (id, sender) in &mut self.store.senders {
             let Some((session, key)) = &sender.reply_key else { continue };
             let reply = Reply {
@@ -267,6 +277,7 @@ impl Organization {
                 next_sequence: sender.next,
                 refusals: sender.refusals.clone(),
                 stored_revision: revision,
+                stored: stored.clone(),
                 resync: sender.needs_resync,
                 views: Vec::new(),
                 held: false,

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use sealcare_protocol::{GrantState, Scope, UnverifiedTerms};
+
 use super::{
     World,
     device::{Choice, Device, TYPES},
@@ -98,4 +100,63 @@ fn a_statement_from_a_fast_clock_does_not_lock_out_the_other_device() {
         world.sync(1);
     }
     assert_eq!(world.organization.store.scope_types(), narrow().types);
+}
+
+/// Rule: a later statement with the account's mark is followed, wider or narrower.
+#[test]
+fn what_is_chosen_on_one_device_is_followed_by_the_other() {
+    let mut world = shared();
+    world.sync(1);
+    for types in [vec![TYPES[1]], TYPES.to_vec(), vec![TYPES[0]]] {
+        let choice = Choice { types, ..Choice::everything() };
+        world.now = world.now.plus(Duration::from_hours(1));
+        world.devices[0].choose(choice.clone(), world.now);
+        world.sync(0);
+        world.receive(usize::MAX);
+        world.sync(1);
+        assert_eq!(world.devices[1].choice(), &choice);
+        world.receive(usize::MAX);
+        assert_eq!(world.organization.store.scope_types(), choice.types, "repeating it changes nothing");
+    }
+}
+
+/// Rule: revision 0 says nothing, and the reply brings what stands.
+#[test]
+fn a_recovered_device_changes_nothing_and_learns_what_was_chosen() {
+    let mut world = shared();
+    world.devices[1].record("1-1", TYPES[1]);
+    world.devices[1].recover(&mut world.rng);
+    world.sync(1);
+    world.receive(usize::MAX);
+    assert_eq!(world.organization.store.scope_types(), TYPES);
+    world.sync(1);
+    assert_eq!(world.devices[1].choice(), &Choice::everything());
+    settles(world);
+}
+
+/// Rule: without the account's mark nothing widens.
+#[test]
+fn an_organization_that_claims_a_wider_scope_is_not_believed() {
+    let mut world = shared();
+    let narrow = Choice { types: vec![TYPES[1]], state: GrantState::Paused };
+    world.devices[0].choose(narrow.clone(), world.now);
+    world.sync(0);
+    world.receive(usize::MAX);
+    let everything = Scope { types: TYPES.map(|name| name.parse().unwrap()).into(), from: None };
+    let lie = UnverifiedTerms { state: GrantState::Active, scope: everything, mark: None };
+    world.organization.lie = Some(lie);
+    world.receive(usize::MAX);
+    world.sync(0);
+    assert_eq!(world.devices[0].choice(), &narrow);
+}
+
+/// Rule: without the account's mark sharing may end.
+#[test]
+fn an_organization_that_claims_a_narrower_scope_gets_no_more_than_it_asks_for() {
+    let mut world = shared();
+    let scope = Scope { types: [TYPES[1].parse().unwrap()].into(), from: None };
+    world.organization.lie = Some(UnverifiedTerms { state: GrantState::Paused, scope, mark: None });
+    world.receive(usize::MAX);
+    world.sync(0);
+    assert_eq!(world.devices[0].choice(), &Choice { types: vec![TYPES[1]], state: GrantState::Paused });
 }

@@ -6,7 +6,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use bytes::Bytes;
 use sealcare_protocol::{
     AccountSecret, Body, Change, ChangeState, DepositKey, GrantId, GrantIdentity, GrantState, Invitation,
-    LinkCode, Person, Revocation, Scope, SealedInit, SenderId, SenderSession, SessionStart, Statement,
+    LinkCode, Person, Revocation, Scope, SealedInit, SenderId, SenderSession, SessionStart, Terms,
     Timestamp, UnverifiedRevocation,
 };
 use sealcare_provider::{
@@ -163,15 +163,11 @@ impl Patient {
     pub(crate) fn start_at(&self, organization: &Organization, base: u64, now: Timestamp) -> SealedInit {
         let bundle = organization.bundle();
         let start = SessionStart { grant: &self.identity, bundle: &bundle, sender: self.sender, base };
-        let statement = Statement {
-            grant_key: self.identity.grant_key.public(),
-            deposit_key: self.identity.deposit_key,
-            revision: self.revision,
-            state: self.state,
-            scope: Scope { types: self.types.iter().map(|t| t.parse().unwrap()).collect(), from: None },
-            person: Person::new(self.name, "1980-02-29").unwrap(),
-            link_code: Some(LinkCode::from_slice(self.code.as_bytes()).unwrap()),
-        };
+        let scope = Scope { types: self.types.iter().map(|t| t.parse().unwrap()).collect(), from: None };
+        let terms = Terms { revision: self.revision, state: self.state, scope };
+        let person = Person::new(self.name, "1980-02-29").unwrap();
+        let code = LinkCode::from_slice(self.code.as_bytes()).unwrap();
+        let statement = self.identity.statement(terms, person, Some(code));
         start.seal(statement, now, &mut rand::rng()).unwrap()
     }
 

@@ -263,6 +263,7 @@ impl TestOrganization {
                 next_sequence: self.state.next.get(&(*grant, sender.id)).copied().unwrap_or(0),
                 refusals: sender.refusals.clone(),
                 stored_revision: self.state.grants[grant].revision,
+                stored: None,
                 resync: sender.resync,
                 views: vec![now],
                 held: false,

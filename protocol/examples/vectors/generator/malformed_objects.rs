@@ -284,6 +284,15 @@ fn replies() -> Vec<Value> {
     let with = |body: &wire::ReplyBody| spec::pad(&body.encode_to_vec(), 4096);
     let views = wire::ReplyBody { views: vec![wire::View { time_ms: 1 }; 101], ..body.clone() };
     let refusals = wire::ReplyBody { refusals: vec![wire::Refusal::default(); 65], ..body.clone() };
+    let stored = |mark: &[u8], state: wire::GrantState| {
+        let mut body = body.clone();
+        let mark = mark.to_vec().into();
+        body.stored =
+            Some(wire::StoredStatement { state: state.into(), scope: Some(wire::Scope::default()), mark });
+        with(&body)
+    };
+    let (short_mark, no_state) =
+        (stored(&[1; 31], wire::GrantState::Active), stored(&[1; 32], wire::GrantState::Unspecified));
     let nobody = wire::ReplyBody { sender_id: Bytes::new(), ..body };
     let mut not_zero = good.clone();
     not_zero[4095] = 1;
@@ -301,5 +310,7 @@ fn replies() -> Vec<Value> {
         reply("no sender", "malformed", &with(&nobody), keep),
         reply("101 views", "malformed", &with(&views), keep),
         reply("65 refusals", "malformed", &with(&refusals), keep),
+        reply("stored statement with a mark of 31 bytes", "malformed", &short_mark, keep),
+        reply("stored statement without a state", "malformed", &no_state, keep),
     ]
 }

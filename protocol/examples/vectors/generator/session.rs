@@ -4,6 +4,7 @@ use prost::Message as _;
 use sealcare_proto::v1 as wire;
 use sealcare_protocol::{
     EncodedBody, Refusal, RefusalReason, Reply, SealedInit, SessionStart, ShortCode, Timestamp,
+    UnverifiedTerms,
 };
 use serde_json::{Value, json};
 
@@ -22,6 +23,11 @@ pub(crate) fn file() -> Value {
         "protocol": "hs/1",
         "suite": { "kem": 0x647a, "kdf": 1, "aead": 2 },
         "keys": keys(),
+        "statement_mark": {
+            "key": hex(spec::mark_key()),
+            "marked": hex(spec::marked()),
+            "mark": hex(spec::mark()),
+        },
         "init": init_value(&init),
         "data": data(&init, &mut sealed),
         "reply": reply(&init, &sealed),
@@ -155,6 +161,7 @@ pub(crate) fn reply_body() -> Reply {
         resync: false,
         views: vec![Timestamp::from_millis(world::NOW.as_millis() + 1000)],
         held: true,
+        stored: Some(UnverifiedTerms::of(&world::statement())),
     }
 }
 
@@ -168,6 +175,11 @@ fn reply(init: &Init, sealed: &SealedInit) -> Value {
         resync: false,
         views: vec![wire::View { time_ms: reply.views[0].as_millis() }],
         held: true,
+        stored: Some(wire::StoredStatement {
+            state: wire::GrantState::Active.into(),
+            scope: spec::fields().statement.unwrap().scope,
+            mark: spec::mark().to_vec().into(),
+        }),
     }
     .encode_to_vec();
     let counted = Counted::reply(world::NOW.as_millis());

@@ -8,6 +8,7 @@ use aes_gcm::{
 use bytes::Bytes;
 use ed25519_dalek::{Signer as _, SigningKey};
 use hkdf::Hkdf;
+use hmac::{Hmac, Mac as _};
 use hpke::{
     Deserializable as _, Kem, OpModeS, Serializable as _, aead::AesGcm256, kdf::HkdfSha256, kem::XWing,
     setup_sender_with_rng,
@@ -167,8 +168,38 @@ pub(crate) fn fields() -> wire::InitFields {
             name: "Ana Lima".into(),
             birth_date: "1980-02-29".into(),
             link_code: bytes(&world::LINK_CODE),
+            mark: bytes(&mark()),
         }),
     }
+}
+
+/// The key of the good statement's mark.
+pub(crate) fn mark_key() -> [u8; 32] {
+    let mut key = [0; 32];
+    let info = [&label("hs/1 statement")[..], world::grant().id.as_bytes()].concat();
+    Hkdf::<Sha256>::new(None, &world::ACCOUNT_SECRET).expand(&info, &mut key).unwrap();
+    key
+}
+
+/// What the good statement's mark covers.
+pub(crate) fn marked() -> Vec<u8> {
+    let types = ["blood-pressure", "heart-rate"];
+    let mut bytes = world::grant().id.as_bytes().to_vec();
+    bytes.extend(world::NOW.as_millis().to_be_bytes());
+    bytes.extend([1, 1]);
+    bytes.extend(world::NOW.minus(world::DAY * 30).as_millis().to_be_bytes());
+    bytes.push(u8::try_from(types.len()).unwrap());
+    for name in types {
+        bytes.push(u8::try_from(name.len()).unwrap());
+        bytes.extend(name.as_bytes());
+    }
+    bytes
+}
+
+/// HMAC-SHA256 (RFC 2104) over what is marked.
+pub(crate) fn mark() -> [u8; 32] {
+    let hmac = Hmac::<Sha256>::new_from_slice(&mark_key()).unwrap();
+    hmac.chain_update(marked()).finalize().into_bytes().into()
 }
 
 /// A sealed envelope with a counter: data or reply.

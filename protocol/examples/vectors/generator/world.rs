@@ -6,7 +6,7 @@ use sealcare_proto::v1 as wire;
 use sealcare_protocol::{
     AccountSecret, Body, Change, ChangeState, DelegationDraft, DepositKey, EpochEntry, EpochKey, EpochPeriod,
     GatewayKey, GrantIdentity, GrantState, KeyBundle, KeyBundleDraft, LinkCode, Person, RelayOrigin, RootKey,
-    Scope, SenderId, Statement, Succession, Successions, Timestamp, missing_epochs,
+    Scope, SenderId, Statement, Succession, Successions, Terms, Timestamp, missing_epochs,
 };
 
 pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_767_225_600_000);
@@ -105,15 +105,13 @@ pub(crate) fn sender() -> SenderId {
 
 pub(crate) fn statement() -> Statement {
     let types = ["blood-pressure", "heart-rate"].map(|name| name.parse().unwrap());
-    Statement {
-        grant_key: grant().grant_key.public(),
-        deposit_key: deposit().public(),
+    let terms = Terms {
         revision: NOW.as_millis(),
         state: GrantState::Active,
         scope: Scope { types: types.into(), from: Some(NOW.minus(DAY * 30)) },
-        person: Person::new("Ana Lima", "1980-02-29").unwrap(),
-        link_code: Some(LinkCode::from_slice(&LINK_CODE).unwrap()),
-    }
+    };
+    let person = Person::new("Ana Lima", "1980-02-29").unwrap();
+    grant().statement(terms, person, Some(LinkCode::from_slice(&LINK_CODE).unwrap()))
 }
 
 /// Two changes: a record that is new, one that is gone.
