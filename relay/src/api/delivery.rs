@@ -108,7 +108,7 @@ impl DeliveryService for Delivery {
         &self,
         request: Request<wire::ConfirmRevocationRequest>,
     ) -> Result<Response<wire::ConfirmRevocationResponse>, Status> {
-        let Services { store, auth, .. } = &self.0;
+        let Services { store, auth, clock, revoked, .. } = &self.0;
         let Caller(organization) = auth.organization(&request)?;
         let signed = request.into_inner().confirmation.ok_or_else(|| refuse(Reason::Malformed))?;
         let confirmation = UnverifiedConfirmation::new(signed).map_err(|_| refuse(Reason::Malformed))?;
@@ -116,7 +116,10 @@ impl DeliveryService for Delivery {
         let confirmation =
             confirmation.verify(bundle.authority()).map_err(|_| refuse(Reason::Unauthenticated))?;
         let (grant, signed) = (*confirmation.grant(), confirmation.signed().clone());
-        store.confirm_revocation(organization, grant, signed).await.map_err(store_refusal)?;
+        let confirmed = store.confirm_revocation(organization, grant, signed, clock.now()).await;
+        confirmed.map_err(store_refusal)?;
+        // A grant that was still open is closed by it, and its envelopes are to go.
+        revoked.notify_one();
         Ok(Response::new(wire::ConfirmRevocationResponse {}))
     }
 
@@ -137,7 +140,7 @@ impl DeliveryService for Delivery {
         let items_max = usize::try_from(items_max).unwrap_or(usize::MAX);
         let (found, progress) =
             self.0.store.list_revoked(organization, after, items_max).await.map_err(store_refusal)?;
-        let revocations = found.into_iter().map(|tombstone| tombstone.revocation).collect();
+        let revocations = found.into_iter().filter_map(|tombstone| tombstone.revocation).collect();
         Ok(Response::new(wire::ListRevokedResponse { revocations, more: progress == Progress::More }))
     }
 }

@@ -1,27 +1,30 @@
-//! The patient's calls: accept an invitation, deposit, read replies and status, revoke. Each is proven by
+//! The patient's calls: accept an invitation, deposit (`deposit`, `deposit_stream`), read replies and status, revoke. Each is proven by
 //! the deposit key; the relay knows no more of the patient.
 
 use bytes::Bytes;
+use futures::stream::BoxStream;
 use prost::Message;
 use sealcare_proto::v1::{self as wire, Reason, mailbox_service_server::MailboxService};
 use sealcare_protocol::{
     CallMethod, Error as ProtocolError, SessionId, UnverifiedRevocation, UnverifiedTicket,
 };
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
 use super::{
     Services,
+    deposit::deposit,
+    deposit_stream::DepositStream,
     status::{refuse, store_refusal},
 };
 use crate::{
     auth::RateDoor,
-    store::{AcceptOutcome, Acceptance, DepositBatch, Deposited, GrantReport, SESSIONS_MAX, SessionReport},
+    store::{AcceptOutcome, Acceptance, GrantReport, SESSIONS_MAX, SessionReport},
 };
 
 /// `MailboxService` over a store.
 pub(crate) struct Mailbox(pub(crate) Services);
 
-fn decode<T: Message + Default>(request: Bytes) -> Result<T, Status> {
+pub(super) fn decode<T: Message + Default>(request: Bytes) -> Result<T, Status> {
     T::decode(request).map_err(|_| refuse(Reason::Malformed))
 }
 
@@ -81,26 +84,20 @@ impl MailboxService for Mailbox {
         &self,
         request: Request<wire::SignedCall>,
     ) -> Result<Response<wire::DepositResponse>, Status> {
-        let Services { store, auth, clock, .. } = &self.0;
-        let call = auth.patient(request, CallMethod::Deposit)?;
-        let request: wire::DepositRequest = decode(call.request)?;
-        let batch = DepositBatch::new(request.envelopes).map_err(|_| refuse(Reason::Malformed))?;
-        let count = batch.count();
-        let outcome = store.deposit(call.deposit_key, batch, clock.now()).await.map_err(store_refusal)?;
-        let outcome = match outcome {
-            Deposited::Stored => wire::DepositOutcome::Stored,
-            Deposited::Already => wire::DepositOutcome::Already,
-            Deposited::Conflict => wire::DepositOutcome::Conflict,
-            Deposited::OutOfOrder => wire::DepositOutcome::OutOfOrder,
-            Deposited::UnknownSession => wire::DepositOutcome::UnknownSession,
-            Deposited::EpochClosed => wire::DepositOutcome::EpochClosed,
-            Deposited::GrantRevoked => return Err(refuse(Reason::GrantRevoked)),
-            Deposited::GrantFull => return Err(refuse(Reason::GrantFull)),
-            Deposited::NotApproved => return Err(refuse(Reason::OrganizationNotApproved)),
-        };
-        metrics::counter!("relay_deposited_envelopes_total", "outcome" => outcome.as_str_name())
-            .increment(count as u64);
-        Ok(Response::new(wire::DepositResponse { outcomes: vec![outcome.into(); count] }))
+        let call = self.0.auth.patient(request, CallMethod::Deposit)?;
+        let answer = deposit(&self.0, call.deposit_key, decode(call.request)?).await?;
+        let outcomes = vec![answer.outcome.into(); answer.count];
+        Ok(Response::new(wire::DepositResponse { outcomes }))
+    }
+
+    type DepositStreamStream = BoxStream<'static, Result<wire::DepositStreamResponse, Status>>;
+
+    async fn deposit_stream(
+        &self,
+        request: Request<Streaming<wire::DepositStreamRequest>>,
+    ) -> Result<Response<Self::DepositStreamStream>, Status> {
+        let stream = DepositStream::begin(self.0.clone(), request.into_inner())?;
+        Ok(Response::new(stream.responses()))
     }
 
     async fn fetch_replies(
@@ -135,7 +132,7 @@ impl MailboxService for Mailbox {
         &self,
         request: Request<wire::SignedCall>,
     ) -> Result<Response<wire::RevokeGrantResponse>, Status> {
-        let Services { store, auth, clock, revoked, .. } = &self.0;
+        let Services { store, auth, clock, revoked, streams, .. } = &self.0;
         let call = auth.patient(request, CallMethod::RevokeGrant)?;
         let request: wire::RevokeGrantRequest = decode(call.request)?;
         let revocation = request.revocation.ok_or_else(|| refuse(Reason::Malformed))?;
@@ -148,19 +145,19 @@ impl MailboxService for Mailbox {
         }
         let tombstone = store.revoke_grant(revocation, clock.now()).await.map_err(store_refusal)?;
         revoked.notify_one();
+        streams.recheck();
         metrics::counter!("relay_revocations_total").increment(1);
         Ok(Response::new(wire::RevokeGrantResponse { confirmation: tombstone.confirmation }))
     }
 }
 
 fn grant_status(report: GrantReport) -> wire::GrantStatusResponse {
-    let (revocation, confirmation) = match report.tombstone {
-        Some(tombstone) => (Some(tombstone.revocation), tombstone.confirmation),
-        None => (None, None),
-    };
+    let revoked = report.tombstone.is_some();
+    let (revocation, confirmation) =
+        report.tombstone.map_or((None, None), |tombstone| (tombstone.revocation, tombstone.confirmation));
     wire::GrantStatusResponse {
         organization_id: Bytes::copy_from_slice(report.organization.as_bytes()),
-        revoked: revocation.is_some(),
+        revoked,
         sessions: report.sessions.into_iter().map(session_status).collect(),
         confirmation,
         stored_bytes: report.stored_bytes,

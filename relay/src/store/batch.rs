@@ -65,6 +65,16 @@ impl DepositBatch {
         self.envelopes.len()
     }
 
+    /// Whose envelopes they are.
+    pub fn session(&self) -> SessionId {
+        self.session
+    }
+
+    /// The counter of the data envelope that would come next.
+    pub fn next_counter(&self) -> u64 {
+        self.end().saturating_sub(1)
+    }
+
     /// The place after its last.
     pub(super) fn end(&self) -> u64 {
         self.first + self.envelopes.len() as u64
@@ -91,6 +101,7 @@ mod tests {
     fn envelopes_of_one_session_in_order_make_a_batch() {
         let batch = DepositBatch::new(vec![init(1, 9), data(1, 0), data(1, 1)]).unwrap();
         assert_eq!((batch.first, batch.end(), batch.init_key.is_some()), (0, 3, true));
+        assert_eq!(batch.next_counter(), 2);
         assert_eq!(DepositBatch::new(vec![data(1, 7)]).unwrap().first, 8);
     }
 

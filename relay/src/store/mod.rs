@@ -33,6 +33,8 @@ use types::DepositorKey;
 pub const LANES: u8 = 16;
 /// Sessions of a grant that are open; the longest idle is closed for the next.
 pub const SESSIONS_MAX: usize = 64;
+/// Last batches of a session that are known again: as many as may go unanswered on a deposit stream.
+pub const BATCHES_REMEMBERED: usize = 4;
 /// Retention of an envelope from its deposit, acknowledged or not.
 pub const ENVELOPE_RETENTION: std::time::Duration = days(13);
 /// How long a session is remembered after its last use, and replies after a revocation.
@@ -119,18 +121,21 @@ pub trait Mailboxes: Send + Sync {
     /// [`StoreError::NotFound`] for a grant that was never accepted here; else `Unavailable`, `Corrupt`.
     async fn revoke_grant(&self, revocation: Revocation, now: Timestamp) -> Result<Tombstone>;
 
-    /// Keeps the organization's signed word beside the tombstone; the newest stays.
+    /// Keeps the organization's verified word beside the tombstone; the newest stays. A grant that is still
+    /// open is closed by it as [`Self::revoke_grant`] does: the organization has destroyed what it held.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`] for a grant that is not the organization's or not revoked.
+    /// [`StoreError::NotFound`] for a grant that is not the organization's; else `Unavailable`, `Corrupt`.
     async fn confirm_revocation(
         &self,
         organization: OrganizationId,
         grant: GrantId,
         confirmation: wire::Signed,
+        now: Timestamp,
     ) -> Result<()>;
 
-    /// The organization's tombstones in order of grant id, and whether there are more.
+    /// The organization's tombstones in order of grant id, and whether there are more. Those that only its own
+    /// word made are left out.
     ///
     /// # Errors
     /// `Unavailable`, `Corrupt`.

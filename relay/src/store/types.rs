@@ -44,9 +44,9 @@ pub enum AcceptOutcome {
 pub enum Deposited {
     /// Stored now.
     Stored,
-    /// This very batch was stored before.
+    /// This very batch was stored before, and at most three after it.
     Already,
-    /// Other bytes were stored under these numbers.
+    /// Other bytes were stored under these numbers, or it was too long ago to tell.
     Conflict,
     /// Above the session's next number.
     OutOfOrder,
@@ -200,13 +200,13 @@ pub struct GrantReport {
     pub tombstone: Option<Tombstone>,
 }
 
-/// What stays of a revoked grant, for ever.
+/// What stays of a closed grant, for ever: at least one of the two words.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tombstone {
     /// Which grant.
     pub grant: GrantId,
-    /// The patient's signed stop.
-    pub revocation: wire::Revocation,
+    /// The patient's signed stop; none if the organization ended a lapsed grant by its own word.
+    pub revocation: Option<wire::Revocation>,
     /// The organization's signed word, once there.
     pub confirmation: Option<wire::Signed>,
 }

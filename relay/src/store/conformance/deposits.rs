@@ -8,7 +8,9 @@ use super::{
     actors::{Clinic, DAY, KEY, NOW},
     envelopes::{DATA_BYTES, data, init, other_data},
 };
-use crate::store::{AcceptOutcome, Deposited, EPOCH_GRACE, PageItem, SESSIONS_MAX, Store, StoreError};
+use crate::store::{
+    AcceptOutcome, BATCHES_REMEMBERED, Deposited, EPOCH_GRACE, PageItem, SESSIONS_MAX, Store, StoreError,
+};
 
 pub(super) async fn a_ticket_is_spent_once(store: &dyn Store) {
     let clinic = Clinic::open(store, 1).await;
@@ -42,13 +44,29 @@ pub(super) async fn a_batch_is_stored_once(store: &dyn Store) {
     assert_eq!(clinic.envelopes(store).await, expected);
 }
 
+pub(super) async fn the_last_batches_are_known_again(store: &dyn Store) {
+    let ana = Clinic::open(store, 1).await.patient(store, 1).await;
+    let batches: Vec<_> = [vec![init(1, KEY)]]
+        .into_iter()
+        .chain((0..BATCHES_REMEMBERED as u64).map(|n| vec![data(1, n)]))
+        .collect();
+    for batch in &batches {
+        assert_eq!(ana.deposit(store, batch.clone()).await, Deposited::Stored);
+    }
+    for batch in &batches[1..] {
+        assert_eq!(ana.deposit(store, batch.clone()).await, Deposited::Already);
+    }
+    assert_eq!(ana.deposit(store, batches[0].clone()).await, Deposited::Conflict);
+    assert_eq!(ana.deposit(store, vec![other_data(1, 1)]).await, Deposited::Conflict);
+}
+
 pub(super) async fn order_within_a_session_holds(store: &dyn Store) {
     let ana = Clinic::open(store, 1).await.patient(store, 1).await;
     assert_eq!(ana.deposit(store, vec![data(1, 0)]).await, Deposited::UnknownSession);
     assert_eq!(ana.deposit(store, vec![init(1, KEY)]).await, Deposited::Stored);
     assert_eq!(ana.deposit(store, vec![data(1, 1)]).await, Deposited::OutOfOrder);
     assert_eq!(ana.deposit(store, vec![data(1, 0)]).await, Deposited::Stored);
-    assert_eq!(ana.deposit(store, vec![init(1, KEY)]).await, Deposited::Conflict);
+    assert_eq!(ana.deposit(store, vec![init(1, KEY), data(1, 0)]).await, Deposited::Conflict);
     let report = store.grant_status(ana.key()).await.unwrap();
     assert_eq!((report.sessions[0].next, report.sessions[0].gone_below), (2, 0));
 }

@@ -7,7 +7,9 @@ use super::{
     actors::{ALL, Clinic, KEY, NOW, purge},
     envelopes::{data, init},
 };
-use crate::store::{AcceptOutcome, Deposited, OrganizationState, PageItem, Progress, Store, StoreError};
+use crate::store::{
+    AcceptOutcome, Deposited, OrganizationState, PageItem, Progress, Reclaimed, Store, StoreError,
+};
 
 pub(super) async fn takes_and_gives_nothing(store: &dyn Store) {
     let clinic = Clinic::open(store, 1).await;
@@ -44,8 +46,7 @@ pub(super) async fn repeats_and_is_confirmed(store: &dyn Store) {
     let clinic = Clinic::open(store, 1).await;
     let ana = clinic.patient(store, 1).await;
     let word = wire::Signed { payload: Bytes::from_static(b"destroyed"), signature: Bytes::new() };
-    let confirm = |clinic: Clinic| store.confirm_revocation(clinic.id, ana.grant(), word.clone());
-    assert_eq!(confirm(clinic).await, Err(StoreError::NotFound));
+    let confirm = |clinic: Clinic| store.confirm_revocation(clinic.id, ana.grant(), word.clone(), NOW);
     let tombstone = ana.revoke(store).await;
     assert_eq!(ana.revoke(store).await, tombstone);
     assert_eq!(clinic.items(store).await.len(), 1);
@@ -54,6 +55,38 @@ pub(super) async fn repeats_and_is_confirmed(store: &dyn Store) {
     assert_eq!(ana.revoke(store).await.confirmation, Some(word.clone()));
     let report = store.grant_status(ana.key()).await.unwrap();
     assert_eq!(report.tombstone.unwrap().confirmation, Some(word));
+}
+
+/// A lapsed grant ends by the organization's word alone; the patient's own may follow.
+pub(super) async fn a_confirmation_closes_an_open_grant(store: &dyn Store) {
+    let clinic = Clinic::open(store, 1).await;
+    let (ana, ben) = (clinic.patient(store, 1).await, clinic.patient(store, 2).await);
+    ana.deposit(store, vec![init(1, KEY), data(1, 0)]).await;
+    ben.deposit(store, vec![init(2, KEY)]).await;
+    let word = wire::Signed { payload: Bytes::from_static(b"destroyed"), signature: Bytes::new() };
+    let confirm = |clinic: Clinic, grant| store.confirm_revocation(clinic.id, grant, word.clone(), NOW);
+    assert_eq!(confirm(clinic, clinic.stranger(3).grant()).await, Err(StoreError::NotFound));
+    assert_eq!(confirm(Clinic::open(store, 2).await, ana.grant()).await, Err(StoreError::NotFound));
+    let page = clinic.page(store, ana.lane(), 0, ALL).await;
+    confirm(clinic, ana.grant()).await.unwrap();
+    assert!(!store.is_current(&page));
+    assert_eq!(ana.deposit(store, vec![data(1, 1)]).await, Deposited::GrantRevoked);
+    assert_eq!(ana.accept(store, 1).await, AcceptOutcome::Revoked);
+    assert_eq!(clinic.envelopes(store).await, [init(2, KEY)]);
+    purge(store, NOW).await;
+    assert_eq!(store.reclaim().await, Ok(Reclaimed::Gone));
+    let report = store.grant_status(ana.key()).await.unwrap();
+    let tombstone = report.tombstone.unwrap();
+    assert_eq!((report.stored_bytes, tombstone.confirmation), (0, Some(word.clone())));
+    assert_eq!(tombstone.revocation, None);
+    assert!(store.list_revoked(clinic.id, None, 9).await.unwrap().0.is_empty());
+    let revoked = ana.revoke(store).await;
+    assert!(revoked.revocation.is_some() && revoked.confirmation == Some(word));
+    let items = clinic.page(store, ana.lane(), 0, ALL).await.items;
+    let is_stop =
+        |item: &PageItem| matches!(item, PageItem::Revocation { grant, .. } if *grant == ana.grant());
+    assert_eq!(items.iter().filter(|item| is_stop(item)).count(), 1);
+    assert_eq!(store.list_revoked(clinic.id, None, 9).await.unwrap().0, [revoked]);
 }
 
 pub(super) async fn tombstones_stay_and_page(store: &dyn Store) {

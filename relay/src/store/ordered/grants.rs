@@ -12,7 +12,7 @@ use super::{
     transaction::Transaction,
 };
 use crate::store::{
-    AcceptOutcome, Acceptance, GrantReport, Result, SESSIONS_MAX, SessionReport, StoreError, Tombstone,
+    AcceptOutcome, Acceptance, GrantReport, Result, SESSIONS_MAX, SessionReport, StoreError,
     types::DepositorKey,
 };
 
@@ -75,10 +75,6 @@ pub(super) fn grant_status(rows: &mut Committed<'_>, key: &DepositorKey) -> Resu
         organization,
         stored_bytes: grant.stored_bytes,
         sessions: sessions.collect::<Result<_>>()?,
-        tombstone: tombstone.map(|row| Tombstone {
-            grant: id,
-            revocation: row.revocation,
-            confirmation: row.confirmation,
-        }),
+        tombstone: tombstone.map(|row| row.of(id)),
     })
 }

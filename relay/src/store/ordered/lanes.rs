@@ -70,9 +70,7 @@ fn refusal(
     now: Timestamp,
 ) -> Option<Deposited> {
     match (known, batch.init_key) {
-        (Some(row), _) if batch.first == row.batch_first && row.batch_hash == batch.hash[..] => {
-            Some(Deposited::Already)
-        }
+        (Some(row), _) if row.remembers(batch) => Some(Deposited::Already),
         (Some(row), _) if batch.first < row.next => Some(Deposited::Conflict),
         (Some(row), _) if batch.first > row.next => Some(Deposited::OutOfOrder),
         (None, None) => Some(Deposited::UnknownSession),
@@ -117,9 +115,7 @@ fn keep_session(
 ) {
     let before = known.as_ref().map(|row| row.used_ms);
     let mut row = known.unwrap_or_default();
-    row.next = batch.end();
-    row.batch_first = batch.first;
-    row.batch_hash = Bytes::copy_from_slice(&batch.hash);
+    row.remember(batch);
     if let Some(key) = batch.init_key {
         row.key_id = Bytes::copy_from_slice(key.as_bytes());
     }

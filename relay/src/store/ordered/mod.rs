@@ -203,8 +203,13 @@ impl Mailboxes for OrderedStore {
         organization: OrganizationId,
         grant: GrantId,
         confirmation: wire::Signed,
+        now: Timestamp,
     ) -> Result<()> {
-        self.write(move |t| revocations::confirm_revocation(t, &organization, &grant, confirmation)).await
+        let gate = self.gate.clone();
+        let confirm = move |t: &mut Transaction<'_>| {
+            revocations::confirm_revocation(t, &gate, &organization, &grant, confirmation, now)
+        };
+        self.write(confirm).await
     }
 
     async fn list_revoked(

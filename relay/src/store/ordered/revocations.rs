@@ -17,7 +17,7 @@ use super::{
     layout,
     reads::{Committed, Rows},
     room::Room,
-    rows::{DeletionRow, HeadRow, LaneKind, LaneRow, TombstoneRow, decode},
+    rows::{DeletionRow, GrantRow, HeadRow, LaneKind, LaneRow, TombstoneRow, decode},
     transaction::Transaction,
 };
 use crate::store::{Progress, Reclaimed, Result, SESSION_RETENTION, SESSIONS_MAX, StoreError, Tombstone};
@@ -33,33 +33,60 @@ pub(super) fn revoke_grant(
     revocation: &Revocation,
     now: Timestamp,
 ) -> Result<Tombstone> {
-    let id = *revocation.grant();
-    let organization = *revocation.organization();
-    let mut grant = t.grant(&id)?;
-    let tombstone = layout::tombstone(&organization, &id);
-    if grant.revoked_ms.is_some() {
-        let row: TombstoneRow = t.row(&tombstone)?.ok_or(StoreError::Corrupt("tombstone"))?;
-        return Ok(Tombstone { grant: id, revocation: row.revocation, confirmation: row.confirmation });
+    let (id, organization) = (*revocation.grant(), *revocation.organization());
+    let grant = t.grant(&id)?;
+    let mut row = tombstone(t, &organization, &id, &grant)?;
+    if row.revocation.is_some() {
+        return Ok(row.of(id));
     }
     let sequence = append(t, &organization, revocation, now)?;
+    close(t, gate, &id, grant, sequence, now)?;
+    row.revocation = Some(revocation.to_wire());
+    t.put(Space::Rows, layout::tombstone(&organization, &id), row.encode_to_vec());
+    let gate = gate.clone();
+    t.after_commit(move || gate.arrived(&organization, lane_of(&id)));
+    Ok(row.of(id))
+}
+
+/// The tombstone of a closed grant; of an open one, one that says nothing yet.
+fn tombstone(
+    t: &mut Transaction<'_>,
+    organization: &OrganizationId,
+    id: &GrantId,
+    grant: &GrantRow,
+) -> Result<TombstoneRow> {
+    match grant.revoked_ms {
+        Some(_) => t.row(&layout::tombstone(organization, id))?.ok_or(StoreError::Corrupt("tombstone")),
+        None => Ok(TombstoneRow::default()),
+    }
+}
+
+/// Ends an open grant: nothing more is accepted, its sessions are forgotten, and what lies in its lane below
+/// `sequence` is hidden and to be deleted.
+fn close(
+    t: &mut Transaction<'_>,
+    gate: &Arc<Gate>,
+    id: &GrantId,
+    mut grant: GrantRow,
+    sequence: u64,
+    now: Timestamp,
+) -> Result<()> {
+    if grant.revoked_ms.is_some() {
+        return Ok(());
+    }
     // Of a drained grant nothing lies in the lane: there is nothing to look for.
     let first = if grant.stored_bytes == 0 { sequence } else { grant.lowest_sequence };
-    let deletion = DeletionRow::new(&organization, first, sequence);
-    t.put(Space::Rows, layout::deletion(&id), deletion.encode_to_vec());
-    let row = TombstoneRow { revocation: revocation.to_wire(), confirmation: None };
-    t.put(Space::Rows, tombstone, row.encode_to_vec());
+    let deletion = DeletionRow::new(&grant.organization()?, first, sequence);
+    t.put(Space::Rows, layout::deletion(id), deletion.encode_to_vec());
     grant.revoked_ms = Some(now.as_millis());
     grant.stored_bytes = 0;
-    t.put(Space::Rows, layout::grant(&id), grant.encode_to_vec());
-    let due = layout::expiry(now.plus(SESSION_RETENTION), &layout::replies(&id));
+    t.put(Space::Rows, layout::grant(id), grant.encode_to_vec());
+    let due = layout::expiry(now.plus(SESSION_RETENTION), &layout::replies(id));
     t.put(Space::Rows, due, Bytes::new());
-    forget_sessions(t, &id)?;
-    let gate = gate.clone();
-    t.after_commit(move || {
-        gate.hide(id);
-        gate.arrived(&organization, lane_of(&id));
-    });
-    Ok(Tombstone { grant: id, revocation: row.revocation, confirmation: None })
+    forget_sessions(t, id)?;
+    let (gate, id) = (gate.clone(), *id);
+    t.after_commit(move || gate.hide(id));
+    Ok(())
 }
 
 /// Puts the revocation in the grant's lane; returns its sequence.
@@ -96,16 +123,24 @@ fn forget_sessions(t: &mut Transaction<'_>, grant: &GrantId) -> Result<()> {
 
 pub(super) fn confirm_revocation(
     t: &mut Transaction<'_>,
+    gate: &Arc<Gate>,
     organization: &OrganizationId,
-    grant: &GrantId,
+    id: &GrantId,
     confirmation: wire::Signed,
+    now: Timestamp,
 ) -> Result<()> {
-    let key = layout::tombstone(organization, grant);
-    let mut row: TombstoneRow = t.row(&key)?.ok_or(StoreError::NotFound)?;
-    if row.confirmation.as_ref() != Some(&confirmation) {
-        row.confirmation = Some(confirmation);
-        t.put(Space::Rows, key, row.encode_to_vec());
+    let grant = t.grant(id)?;
+    if grant.organization()? != *organization {
+        return Err(StoreError::NotFound);
     }
+    let mut row = tombstone(t, organization, id, &grant)?;
+    if row.confirmation.as_ref() == Some(&confirmation) {
+        return Ok(());
+    }
+    let head = t.lane_head(organization, lane_of(id))?;
+    close(t, gate, id, grant, head, now)?;
+    row.confirmation = Some(confirmation);
+    t.put(Space::Rows, layout::tombstone(organization, id), row.encode_to_vec());
     Ok(())
 }
 
@@ -116,17 +151,26 @@ pub(super) fn list_revoked(
     items_max: usize,
 ) -> Result<(Vec<Tombstone>, Progress)> {
     let prefix = layout::tombstones(organization);
-    let from =
+    let end = layout::end_of(&prefix);
+    let mut from =
         after.map_or_else(|| prefix.clone(), |after| layout::after(&layout::tombstone(organization, &after)));
-    let mut found = rows.scan(Space::Rows, &from, &layout::end_of(&prefix), items_max.saturating_add(1))?;
-    let progress = if found.len() > items_max { Progress::More } else { Progress::Done };
-    found.truncate(items_max);
-    let tombstones = found.into_iter().map(|(key, value)| {
-        let grant = layout::grant_of(&key).ok_or(StoreError::Corrupt("tombstone"))?;
-        let row: TombstoneRow = decode("tombstone", value)?;
-        Ok(Tombstone { grant, revocation: row.revocation, confirmation: row.confirmation })
-    });
-    Ok((tombstones.collect::<Result<_>>()?, progress))
+    let mut tombstones = Vec::new();
+    loop {
+        let found = rows.scan(Space::Rows, &from, &end, items_max.saturating_add(1))?;
+        let Some((last, _)) = found.last() else { return Ok((tombstones, Progress::Done)) };
+        from = layout::after(last);
+        for (key, value) in found {
+            let grant = layout::grant_of(&key).ok_or(StoreError::Corrupt("tombstone"))?;
+            let row: TombstoneRow = decode("tombstone", value)?;
+            if row.revocation.is_none() {
+                continue;
+            }
+            if tombstones.len() >= items_max {
+                return Ok((tombstones, Progress::More));
+            }
+            tombstones.push(row.of(grant));
+        }
+    }
 }
 
 /// Revoked grants of which something may still lie in a lane or in the engine's files, damaged rows included.

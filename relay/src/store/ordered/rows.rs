@@ -6,7 +6,7 @@ use prost::Message;
 use sealcare_proto::v1 as wire;
 use sealcare_protocol::{DepositPublicKey, GrantId, OrganizationId, SessionId, Timestamp};
 
-use crate::store::{OrganizationState, Result, StoreError};
+use crate::store::{BATCHES_REMEMBERED, DepositBatch, OrganizationState, Result, StoreError, Tombstone};
 
 /// Reads a row; `kind` names it if it is damaged.
 pub(super) fn decode<T: Message + Default>(kind: &'static str, value: Bytes) -> Result<T> {
@@ -76,6 +76,15 @@ pub(super) struct GoneRange {
     pub(super) end: u64,
 }
 
+/// A batch that was stored.
+#[derive(Clone, PartialEq, Message)]
+struct BatchMark {
+    #[prost(uint64, tag = "1")]
+    first: u64,
+    #[prost(bytes = "bytes", tag = "2")]
+    hash: Bytes,
+}
+
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct SessionRow {
     /// The next place.
@@ -83,10 +92,10 @@ pub(super) struct SessionRow {
     pub(super) next: u64,
     /// Of the last batch.
     #[prost(uint64, tag = "2")]
-    pub(super) batch_first: u64,
+    batch_first: u64,
     /// Of the last batch.
     #[prost(bytes = "bytes", tag = "3")]
-    pub(super) batch_hash: Bytes,
+    batch_hash: Bytes,
     #[prost(bytes = "bytes", tag = "4")]
     pub(super) key_id: Bytes,
     #[prost(uint64, tag = "5")]
@@ -95,6 +104,9 @@ pub(super) struct SessionRow {
     pub(super) gone_below: u64,
     #[prost(message, repeated, tag = "7")]
     gone_above: Vec<GoneRange>,
+    /// Batches before the last, newest first.
+    #[prost(message, repeated, tag = "8")]
+    earlier: Vec<BatchMark>,
 }
 
 /// Ranges of a session that are remembered out of order; beyond them `gone_below` lags, which only delays
@@ -102,6 +114,24 @@ pub(super) struct SessionRow {
 const GONE_RANGES_MAX: usize = 16;
 
 impl SessionRow {
+    /// Records that `batch` was stored.
+    pub(super) fn remember(&mut self, batch: &DepositBatch) {
+        if !self.batch_hash.is_empty() {
+            self.earlier.insert(0, BatchMark { first: self.batch_first, hash: self.batch_hash.clone() });
+            self.earlier.truncate(BATCHES_REMEMBERED - 1);
+        }
+        self.next = batch.end();
+        self.batch_first = batch.first;
+        self.batch_hash = Bytes::copy_from_slice(&batch.hash);
+    }
+
+    /// Whether this very batch is among the last [`BATCHES_REMEMBERED`].
+    pub(super) fn remembers(&self, batch: &DepositBatch) -> bool {
+        let last = (self.batch_first, &self.batch_hash);
+        let earlier = self.earlier.iter().map(|mark| (mark.first, &mark.hash));
+        earlier.chain([last]).any(|(first, hash)| first == batch.first && *hash == batch.hash[..])
+    }
+
     /// Records that `place` was acknowledged or expired.
     pub(super) fn mark_gone(&mut self, place: u64) {
         if place < self.gone_below {
@@ -140,10 +170,16 @@ pub(super) struct TicketRow {
 
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct TombstoneRow {
-    #[prost(message, required, tag = "1")]
-    pub(super) revocation: wire::Revocation,
+    #[prost(message, optional, tag = "1")]
+    pub(super) revocation: Option<wire::Revocation>,
     #[prost(message, optional, tag = "2")]
     pub(super) confirmation: Option<wire::Signed>,
+}
+
+impl TombstoneRow {
+    pub(super) fn of(self, grant: GrantId) -> Tombstone {
+        Tombstone { grant, revocation: self.revocation, confirmation: self.confirmation }
+    }
 }
 
 /// The lane in which a revoked grant's envelopes are still to be deleted.
