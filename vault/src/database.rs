@@ -11,7 +11,8 @@ use crate::seal::{Label, SealingKey};
 
 /// Marks the file as a vault's: "seal".
 const APPLICATION_ID: i32 = 0x7365_616c;
-const SCHEMA_VERSION: i32 = 1;
+/// 2 knows of keys that are being renewed.
+const SCHEMA_VERSION: i32 = 2;
 /// Statements that a connection keeps prepared; there are about 30 different ones.
 const STATEMENTS_MAX: usize = 64;
 /// How long a checkpoint waits for readers.
@@ -25,6 +26,11 @@ const CACHE_KIB: i32 = 16 * 1_024;
 const LOG_PAGES: i32 = 4_096;
 
 const SCHEMA: &str = include_str!("schema.sql");
+/// From version 1, in one transaction.
+const UPGRADE: &str = "BEGIN IMMEDIATE;
+    CREATE TABLE retired_keys (number INTEGER PRIMARY KEY, name BLOB NOT NULL) STRICT;
+    PRAGMA user_version = 2;
+    COMMIT;";
 const IDENTITY: &[u8] = b"this database belongs to this key";
 
 /// Makes a new database that names its vault's key.
@@ -59,6 +65,9 @@ pub(crate) fn open_writer(path: &Path, vault_key: &SealingKey) -> Result<Connect
     vault_key.derive(Label::Identity).open(&[], &identity).ok_or(VaultError::DatabaseDamaged)?;
     if bytes <= OPEN_CHECK_BYTES_MAX {
         check_structure(&connection)?;
+    }
+    if version < SCHEMA_VERSION {
+        connection.execute_batch(UPGRADE)?;
     }
     Ok(connection)
 }
@@ -123,6 +132,17 @@ mod tests {
             assert_eq!(mode, "wal");
         }
         assert!(open_reader(&path).unwrap().execute("DELETE FROM identity", []).is_err());
+    }
+
+    #[test]
+    fn a_database_of_the_first_version_is_upgraded() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, key) = (dir.path().join("vault.db"), random_key().unwrap());
+        create(&path, &key).unwrap();
+        connect(&path).unwrap().execute_batch("DROP TABLE retired_keys; PRAGMA user_version = 1").unwrap();
+        drop(open_writer(&path, &key).unwrap());
+        let upgraded = open_writer(&path, &key).unwrap();
+        upgraded.query_row("SELECT count(*) FROM retired_keys", [], |_| Ok(())).unwrap();
     }
 
     #[test]

@@ -69,13 +69,16 @@ impl Vault {
     pub fn destroy_wrapping_key(&self, id: &[u8]) -> Result<()> {
         let name = self.keys.wrapping_name(id)?;
         let mut writer = self.writer();
-        let Some(number) = self.change(&mut writer, |tx| tx.wrapping_number(&name))? else {
-            return Ok(());
-        };
-        self.wrapping.erase(number)?;
-        self.change(&mut writer, |tx| tx.delete_wrapped(number))?;
-        self.wrapping.forget(number)?;
-        self.empty_log(&writer)
+        let numbers = self.change(&mut writer, |tx| tx.wrapping_numbers(&name))?;
+        if numbers.is_empty() { Ok(()) } else { self.destroy_numbers(&mut writer, &numbers) }
+    }
+
+    /// Destroys keys and their rows; repeatable.
+    pub(crate) fn destroy_numbers(&self, writer: &mut Connection, numbers: &[KeyNumber]) -> Result<()> {
+        numbers.iter().try_for_each(|number| self.wrapping.erase(*number))?;
+        self.change(writer, |tx| numbers.iter().try_for_each(|number| tx.delete_wrapped(*number).map(drop)))?;
+        numbers.iter().try_for_each(|number| self.wrapping.forget(*number))?;
+        self.empty_log(writer)
     }
 
     /// Counts the wrapping keys that the database knows and this disk cannot give: missing after a database was
@@ -143,16 +146,7 @@ impl Vault {
         if unfinished.is_empty() {
             return Ok(());
         }
-        for number in &unfinished {
-            self.wrapping.erase(*number)?;
-        }
-        self.change(&mut writer, |tx| {
-            unfinished.iter().try_for_each(|number| tx.delete_wrapped(*number).map(drop))
-        })?;
-        for number in &unfinished {
-            self.wrapping.forget(*number)?;
-        }
-        self.empty_log(&writer)
+        self.destroy_numbers(&mut writer, &unfinished)
     }
 
     /// Begins, runs and commits with this crate's own errors.

@@ -2,7 +2,8 @@
 //!
 //! A vault is a folder: a header with the vault key, wrapped under a keychain entry, a passphrase or a secret
 //! file; an SQLite database whose values are sealed; and one small file for each wrapping key, outside the
-//! database. Destroying that file closes everything under it for ever, in old database pages and backups too.
+//! database. Destroying that file closes everything under it for ever, in old database pages and backups too; so does
+//! renewing it for what was deleted before.
 //!
 //! ```
 //! use sealcare_vault::{KeyRange, Space, Unlock, Vault, VaultError};
@@ -38,6 +39,7 @@ mod files;
 mod header;
 mod keychain;
 mod range;
+mod renewal;
 mod seal;
 mod secret_file;
 mod transaction;

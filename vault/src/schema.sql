@@ -16,4 +16,10 @@ CREATE TABLE wrapping_keys (
     name BLOB NOT NULL UNIQUE
 ) STRICT;
 
+-- Keys whose rows are moving under a new key of the same name; destroyed once none is left.
+CREATE TABLE retired_keys (
+    number INTEGER PRIMARY KEY,
+    name BLOB NOT NULL
+) STRICT;
+
 CREATE TABLE identity (sealed BLOB NOT NULL) STRICT;

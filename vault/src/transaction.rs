@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 
 use crate::error::{Result, VaultError};
 use crate::range::{Edge, KEY_BYTES_MAX, KeyRange, SCAN_VALUES_MAX, Space, VALUE_BYTES_MAX};
+use crate::seal::SealingKey;
 use crate::vault::Keys;
 use crate::wrapping::{KeyName, KeyNumber, WrappingKeys};
 
@@ -121,7 +122,9 @@ impl<'v> ReadTransaction<'v> {
     }
 
     pub(crate) fn wrapping_keys(&self) -> Result<Vec<(KeyNumber, KeyName)>> {
-        let mut statement = self.statement("SELECT number, name FROM wrapping_keys")?;
+        let mut statement = self.statement(
+            "SELECT number, name FROM wrapping_keys UNION ALL SELECT number, name FROM retired_keys",
+        )?;
         let rows = statement.query_map([], |row| Ok((KeyNumber(row.get(0)?), row.get(1)?)));
         self.settled(rows.and_then(Iterator::collect))
     }
@@ -130,6 +133,16 @@ impl<'v> ReadTransaction<'v> {
         let mut statement = self.statement("SELECT number FROM wrapping_keys WHERE name = ?1")?;
         let number = statement.query_row([name], |row| row.get(0)).optional();
         Ok(self.settled(number)?.map(KeyNumber))
+    }
+
+    /// The present key of a name, and those that are retired.
+    pub(crate) fn wrapping_numbers(&self, name: &KeyName) -> Result<Vec<KeyNumber>> {
+        let mut statement = self.statement(
+            "SELECT number FROM wrapping_keys WHERE name = ?1
+             UNION ALL SELECT number FROM retired_keys WHERE name = ?1",
+        )?;
+        let rows = statement.query_map([name], |row| row.get(0).map(KeyNumber));
+        self.settled(rows.and_then(Iterator::collect))
     }
 
     fn scan_in_order(&self, space: Space, range: &KeyRange, limit: usize, order: &str) -> Result<Vec<Row>> {
@@ -161,19 +174,36 @@ impl<'v> ReadTransaction<'v> {
             return self.keys.rows.open(&row_context(space, None, key), sealed).ok_or(corrupt);
         };
         let context = row_context(space, Some(number), key);
-        self.wrapping
-            .with(number, || self.wrapping_name(number), |wrapped| wrapped.open(&context, sealed))?
-            .ok_or(VaultError::Destroyed { space: space.name() })?
-            .ok_or(corrupt)
+        self.with_key(space, number, |wrapped| wrapped.open(&context, sealed))?.ok_or(corrupt)
+    }
+
+    /// A wrapped value, re-sealed for another key.
+    pub(crate) fn sealed_anew(
+        &self,
+        (space, key): (Space, &[u8]),
+        (old, new): (KeyNumber, KeyNumber),
+        sealed: &[u8],
+    ) -> Result<Vec<u8>> {
+        let value = self.open(space, key, Some(old.0), sealed)?;
+        let context = row_context(space, Some(new), key);
+        self.with_key(space, new, |wrapped| wrapped.seal(&context, &value))?
+    }
+
+    fn with_key<T>(&self, space: Space, number: KeyNumber, work: impl FnOnce(&SealingKey) -> T) -> Result<T> {
+        let used = self.wrapping.with(number, || self.wrapping_name(number), work)?;
+        used.ok_or(VaultError::Destroyed { space: space.name() })
     }
 
     fn wrapping_name(&self, number: KeyNumber) -> Result<Option<KeyName>> {
-        let mut statement = self.statement("SELECT name FROM wrapping_keys WHERE number = ?1")?;
+        let mut statement = self.statement(
+            "SELECT name FROM wrapping_keys WHERE number = ?1
+             UNION ALL SELECT name FROM retired_keys WHERE number = ?1",
+        )?;
         let name = statement.query_row([number.0], |row| row.get(0)).optional();
         self.settled(name)
     }
 
-    fn statement(&self, sql: &str) -> Result<CachedStatement<'_>> {
+    pub(crate) fn statement(&self, sql: &str) -> Result<CachedStatement<'_>> {
         if self.trouble.get() != Trouble::None {
             return Err(VaultError::Aborted);
         }
@@ -181,7 +211,7 @@ impl<'v> ReadTransaction<'v> {
     }
 
     /// Notes a failure of SQLite, so that nothing is committed after it.
-    fn settled<T>(&self, result: rusqlite::Result<T>) -> Result<T> {
+    pub(crate) fn settled<T>(&self, result: rusqlite::Result<T>) -> Result<T> {
         result.map_err(|error| {
             let on_disk = error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure);
             if on_disk {
@@ -267,6 +297,8 @@ impl<'v> WriteTransaction<'v> {
         let deleted = self.settled(rows.execute([number.0]))?;
         let mut key = self.statement("DELETE FROM wrapping_keys WHERE number = ?1")?;
         self.settled(key.execute([number.0]))?;
+        let mut retired = self.statement("DELETE FROM retired_keys WHERE number = ?1")?;
+        self.settled(retired.execute([number.0]))?;
         Ok(deleted)
     }
 
