@@ -13,6 +13,7 @@ use sealcare_protocol::RelayOrigin;
 use serde::Deserialize;
 
 use crate::{
+    api::stream_places::StreamLimits,
     auth::Rates,
     delivery_hook::DeliveryHook,
     error::{Error, Result},
@@ -77,6 +78,8 @@ pub struct Config {
     pub reclaim_every: Duration,
     /// How long a shutdown waits for calls under way.
     pub shutdown_within: Duration,
+    /// Bounds of deposit streams.
+    pub deposit_streams: StreamLimits,
     /// Allowances for strangers.
     pub rates: Rates,
     /// Of log lines.
@@ -161,6 +164,7 @@ impl Config {
             sweep_every: Duration::from_secs(SWEEP_SECS),
             reclaim_every: Duration::from_secs(RECLAIM_SECS),
             shutdown_within: Duration::from_secs(SHUTDOWN_SECS),
+            deposit_streams: StreamLimits::default(),
             rates: Rates::default(),
             log_format: LogFormat::default(),
             log_file: None,

@@ -18,6 +18,7 @@ mod server;
 pub mod store;
 pub mod telemetry;
 
+pub use api::stream_places::StreamLimits;
 pub use auth::Rates;
 pub use config::Config;
 #[cfg(feature = "test-util")]

@@ -30,7 +30,10 @@ use tonic_health::{
 };
 
 use crate::{
-    api::{Services, admin::Admin, delivery::Delivery, directory::Directory, mailbox::Mailbox},
+    api::{
+        Services, admin::Admin, delivery::Delivery, directory::Directory, mailbox::Mailbox,
+        stream_places::StreamPlaces,
+    },
     auth::{self, Auth},
     config::Config,
     error::{Error, Result},
@@ -144,6 +147,7 @@ impl Relay {
     async fn spawn(self, tasks: &mut JoinSet<()>, closing: &CancellationToken) -> Result<()> {
         let Self { config, clock, store, listener, ops, admin, tls } = self;
         let auth = Auth::new(config.origin.clone(), clock.clone(), store.clone(), config.rates)?;
+        let streams = Arc::new(StreamPlaces::new(config.deposit_streams));
         let revoked = Arc::new(Notify::new());
         let services = Services {
             store: store.clone(),
@@ -152,6 +156,7 @@ impl Relay {
             grant_bytes_max: config.grant_bytes_max,
             revoked: revoked.clone(),
             closing: closing.clone(),
+            streams: streams.clone(),
             hook: config.delivery_hook.clone(),
         };
         // Without a listener nobody would read, or drain, what a recorder keeps.
@@ -161,7 +166,8 @@ impl Relay {
             let serve = axum::serve(ops, telemetry::routes(handle)).with_graceful_shutdown(stop);
             tasks.spawn(async move { drop(serve.await) });
         }
-        let operator = Server::builder().add_service(AdminServiceServer::new(Admin(store.clone())));
+        let admin_service = Admin { store: store.clone(), streams: streams.clone() };
+        let operator = Server::builder().add_service(AdminServiceServer::new(admin_service));
         let stop = closing.clone().cancelled_owned();
         let serve = operator.serve_with_incoming_shutdown(UnixListenerStream::new(admin), stop);
         tasks.spawn(async move { drop(serve.await) });

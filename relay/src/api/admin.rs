@@ -10,16 +10,22 @@ use tonic::{Request, Response, Status};
 use super::{
     directory::{organization, organization_state},
     status::{refuse, store_refusal},
+    stream_places::StreamPlaces,
 };
 use crate::store::{OrganizationRecord, OrganizationState, Store};
 
 /// `AdminService` over a store.
-pub(crate) struct Admin(pub(crate) Arc<dyn Store>);
+pub(crate) struct Admin {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) streams: Arc<StreamPlaces>,
+}
 
 impl Admin {
     async fn decide(&self, domain: &str, state: OrganizationState) -> Result<(), Status> {
         let domain: Domain = domain.parse().map_err(|_| refuse(Reason::Malformed))?;
-        self.0.decide(domain, state).await.map_err(store_refusal)
+        self.store.decide(domain, state).await.map_err(store_refusal)?;
+        self.streams.recheck();
+        Ok(())
     }
 }
 
@@ -29,7 +35,7 @@ impl AdminService for Admin {
         &self,
         _: Request<wire::ListOrganizationsRequest>,
     ) -> Result<Response<wire::ListOrganizationsResponse>, Status> {
-        let all = self.0.organizations().await.map_err(store_refusal)?;
+        let all = self.store.organizations().await.map_err(store_refusal)?;
         let organizations = all.iter().map(entry).collect();
         Ok(Response::new(wire::ListOrganizationsResponse { organizations }))
     }

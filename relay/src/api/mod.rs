@@ -4,9 +4,12 @@
 
 pub(crate) mod admin;
 pub(crate) mod delivery;
+mod deposit;
+mod deposit_stream;
 pub(crate) mod directory;
 pub(crate) mod mailbox;
 pub(crate) mod status;
+pub(crate) mod stream_places;
 mod subscription;
 
 use std::sync::Arc;
@@ -15,6 +18,7 @@ use sealcare_protocol::Clock;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use self::stream_places::StreamPlaces;
 use crate::{auth::Auth, delivery_hook::DeliveryHook, store::Store};
 
 /// What every service needs.
@@ -27,7 +31,9 @@ pub(crate) struct Services {
     pub(crate) grant_bytes_max: u64,
     /// Wakes the sweep.
     pub(crate) revoked: Arc<Notify>,
-    /// Ends subscriptions.
+    /// Ends subscriptions and deposit streams.
     pub(crate) closing: CancellationToken,
+    /// Of deposit streams.
+    pub(crate) streams: Arc<StreamPlaces>,
     pub(crate) hook: DeliveryHook,
 }
