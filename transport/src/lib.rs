@@ -15,6 +15,7 @@ mod bundle;
 mod clock;
 mod connector;
 mod delivery;
+mod deposit_stream;
 mod directory;
 mod error;
 mod oauth;
@@ -27,6 +28,7 @@ mod trust;
 
 pub use bundle::fetch_bundle_at_domain;
 pub use delivery::{Batch, Content, Cursor, Item, LaneRange, Page, RevokedPage};
+pub use deposit_stream::{DepositStream, STREAM_BATCHES_MAX, StreamAnswer};
 pub use directory::{DirectoryChannel, ListedOrganization, OrganizationState};
 pub use error::{BundleFault, Result, TransportError};
 pub use oauth::OAuthKey;

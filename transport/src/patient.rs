@@ -9,11 +9,13 @@ use sealcare_protocol::{
     CallMethod, Clock, DepositKey, OrganizationId, RelayOrigin, Revocation, SessionId,
     UnverifiedConfirmation, UnverifiedRevocation, sign_call,
 };
+use tokio::time::timeout;
 use tonic::{Response, Status, transport::Channel};
 
 use crate::{
     clock::CallClock,
-    connector::{ANSWER_BYTES_MAX, REQUEST_BYTES_MAX, connect},
+    connector::{ANSWER_BYTES_MAX, CALL_TIMEOUT, REQUEST_BYTES_MAX, connect},
+    deposit_stream::{self, DepositStream},
     error::{Result, TransportError},
     retry::{DEADLINE_DEFAULT, retry},
     status::{error_of, relay_time},
@@ -131,6 +133,30 @@ impl PatientChannel {
         outcomes.map(|outcomes| of_batch(&outcomes)).ok_or(TransportError::Response("deposit outcome"))
     }
 
+    /// Opens a stream for a backlog. A key has one at a time, so [`TransportError::RateLimited`] is answered with
+    /// [`Self::deposit`] and not with waiting: it is not tried again here.
+    ///
+    /// # Errors
+    /// [`TransportError::RateLimited`], [`TransportError::GrantRevoked`] and what any call can meet.
+    pub async fn deposit_stream(&self) -> Result<DepositStream> {
+        let open = async {
+            let status = match self.open_stream().await {
+                Ok(stream) => return Ok(stream),
+                Err(status) => status,
+            };
+            self.follow_clock(&status)?;
+            self.open_stream().await.map_err(|status| error_of(&status))
+        };
+        timeout(self.deadline.min(CALL_TIMEOUT), open).await.unwrap_or(Err(TransportError::Deadline))
+    }
+
+    async fn open_stream(&self) -> Result<DepositStream, Status> {
+        let stream = deposit_stream::begin(self.client.clone()).await?;
+        let opening = wire::DepositStreamOpening { challenge: stream.challenge.clone() };
+        let call = self.sign(CallMethod::DepositStream, opening.encode_to_vec().into());
+        stream.prove(call).await
+    }
+
     /// The sealed replies of `sessions` (at most 64), or of all the grant's if there are none named. Kind 3 envelopes.
     ///
     /// # Errors
@@ -186,22 +212,30 @@ impl PatientChannel {
         A: Future<Output = Result<Response<T>, Status>>,
     {
         let request = Bytes::from(request.encode_to_vec());
-        let signed = || sign_call(&self.key, &self.relay, method, request.clone(), self.clock.now());
+        let signed = || self.sign(method, request.clone());
         let (signed, send) = (&signed, &send);
         retry(self.deadline, || async move {
             let status = match send(self.client.clone(), signed()).await {
                 Ok(answer) => return Ok(answer.into_inner()),
                 Err(status) => status,
             };
-            let error = error_of(&status);
-            let Some(time) = relay_time(&status).filter(|_| error == TransportError::ClockSkew) else {
-                return Err(error);
-            };
-            self.clock.follow(time);
+            self.follow_clock(&status)?;
             let again = send(self.client.clone(), signed()).await;
             again.map(Response::into_inner).map_err(|status| error_of(&status))
         })
         .await
+    }
+
+    fn sign(&self, method: CallMethod, request: Bytes) -> wire::SignedCall {
+        sign_call(&self.key, &self.relay, method, request, self.clock.now())
+    }
+
+    /// Follows the relay's clock if that is why it refused.
+    fn follow_clock(&self, refusal: &Status) -> Result<()> {
+        let error = error_of(refusal);
+        let time = relay_time(refusal).filter(|_| error == TransportError::ClockSkew).ok_or(error)?;
+        self.clock.follow(time);
+        Ok(())
     }
 }
 
@@ -211,7 +245,7 @@ impl std::fmt::Debug for PatientChannel {
     }
 }
 
-fn outcome(wire: wire::DepositOutcome) -> Option<DepositOutcome> {
+pub(crate) fn outcome(wire: wire::DepositOutcome) -> Option<DepositOutcome> {
     match wire {
         wire::DepositOutcome::Unspecified => None,
         wire::DepositOutcome::Stored => Some(DepositOutcome::Stored),
