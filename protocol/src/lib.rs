@@ -21,6 +21,7 @@ mod body;
 mod bundle;
 mod call;
 mod chain;
+mod compression;
 mod delegation;
 mod envelope;
 mod epoch;
@@ -43,7 +44,9 @@ mod time;
 mod transcript;
 
 pub use address::{Domain, RelayOrigin};
-pub use body::{BODY_BYTES_MAX, BODY_INFLATED_BYTES_MAX, Body, Change, ChangeState, EncodedBody};
+pub use body::{
+    BODY_BYTES_MAX, BODY_CHANGES_MAX, BODY_INFLATED_BYTES_MAX, Body, Change, ChangeState, EncodedBody,
+};
 pub use bundle::{BundlePin, KeyBundle, KeyBundleDraft, UnverifiedKeyBundle};
 pub use call::{CALL_SKEW, CallMethod, VerifiedCall, sign_call, verify_call};
 pub use delegation::{Authority, Delegation, DelegationDraft};
