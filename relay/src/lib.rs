@@ -2,7 +2,8 @@
 //! hands them over, deletes what was acknowledged or revoked, and can open nothing.
 //!
 //! Lives here: the API (`api`), who calls (`auth`), what is kept ([`store`]), sockets (`server`,
-//! `incoming`), configuration ([`config`]), sweeps (`retention`), and the operator's commands ([`operator`]).
+//! `incoming`), configuration ([`config`]), sweeps (`retention`), the command line ([`main_from`]) and the operator's
+//! commands ([`operator`]).
 //! Not here: cryptography and checks of what is signed (`sealcare-protocol`). A record is unknown in this
 //! crate, by the linter's rule.
 
@@ -12,6 +13,7 @@ pub mod config;
 mod delivery_hook;
 mod error;
 mod incoming;
+mod line;
 pub mod operator;
 mod retention;
 mod server;
@@ -25,4 +27,5 @@ pub use config::Config;
 pub use delivery_hook::AlterEnvelope;
 pub use delivery_hook::DeliveryHook;
 pub use error::{Error, Result};
+pub use line::main_from;
 pub use server::{Relay, run};

@@ -1,6 +1,7 @@
-//! Sealcare's end-to-end stories: the actors that play them ([`world`]), and the search through what programs have
-//! written ([`needles`]). The frozen vectors lie in `vectors/`; the stories themselves in `tests/`.
+//! Sealcare's end-to-end stories: the actors that play them in this process ([`world`]) and as programs that are given
+//! commands ([`cast`]), and the search through what programs have written ([`needles`]). The frozen vectors lie in `vectors/`; the stories themselves in `tests/`.
 
+pub mod cast;
 pub mod needles;
 pub mod world;
 

@@ -15,7 +15,8 @@ use sealcare_proto::v1::{
 };
 use tokio::task::JoinSet;
 use tonic::{
-    Request, Response, Status,
+    Request, Response, Status, Streaming,
+    codegen::BoxStream,
     transport::{Identity, Server, ServerTlsConfig},
 };
 
@@ -99,6 +100,16 @@ impl DirectoryService for LyingDirectory {
 
 #[tonic::async_trait]
 impl MailboxService for Counts {
+    type DepositStreamStream = BoxStream<wire::DepositStreamResponse>;
+
+    async fn deposit_stream(
+        &self,
+        _: Request<Streaming<wire::DepositStreamRequest>>,
+    ) -> Answer<Self::DepositStreamStream> {
+        self.deposits.fetch_add(1, Ordering::SeqCst);
+        refused()
+    }
+
     async fn deposit(&self, _: Request<wire::SignedCall>) -> Answer<wire::DepositResponse> {
         self.deposits.fetch_add(1, Ordering::SeqCst);
         refused()

@@ -15,6 +15,7 @@ mod impostor;
 mod program;
 mod records;
 mod stranger;
+mod time_travel;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -35,8 +36,9 @@ pub use courier::Courier;
 pub use domain::ServedDomain;
 pub use impostor::Impostor;
 pub use program::{Ended, Program, Role, free_port};
-pub use records::{gone, heart_rate, immunization};
+pub use records::{gone, heart_rate, heart_rate_fhir, immunization, immunization_fhir};
 pub use stranger::Stranger;
+pub use time_travel::TimeTravel;
 
 /// How long anything may take to happen on a busy machine.
 pub const PATIENCE: Duration = Duration::from_mins(1);

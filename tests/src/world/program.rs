@@ -13,7 +13,7 @@ use tokio::{
     process::{Child, Command},
 };
 
-use super::{Certificates, soon};
+use super::{Certificates, TimeTravel, soon};
 
 /// Between two knocks at a port that is not open yet.
 const PACE: Duration = Duration::from_millis(20);
@@ -88,11 +88,25 @@ impl Program {
         Self::new(Role::Relay, std::iter::once(OsString::from("serve")).chain(args))
     }
 
-    /// Logs by this filter, into a file.
+    /// With these arguments too.
+    #[must_use]
+    pub fn with(mut self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
+        self.command.args(args);
+        self
+    }
+
+    /// Logs by this filter, at the end of a file.
     #[must_use]
     pub fn logging(mut self, filter: &str, file: &Path) -> Self {
-        let file = std::fs::File::create(file).unwrap();
+        let file = std::fs::File::options().create(true).append(true).open(file).unwrap();
         self.command.env("RUST_LOG", filter).stderr(file);
+        self
+    }
+
+    /// In another day.
+    #[must_use]
+    pub fn later(mut self, travel: &TimeTravel, days: u32) -> Self {
+        travel.send(&mut self.command, days);
         self
     }
 

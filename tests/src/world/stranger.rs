@@ -6,7 +6,7 @@ use bytes::Bytes;
 use sealcare_client::RevocationState;
 use sealcare_protocol::{
     AccountSecret, Body, Change, ChangeState, GrantId, GrantIdentity, GrantState, KeyBundle, Reply,
-    Revocation, Scope, SealedInit, SenderId, SessionStart, Statement,
+    Revocation, Scope, SealedInit, SenderId, SessionStart, Terms,
 };
 use sealcare_transport::{DepositOutcome, PatientChannel, TransportError};
 
@@ -38,15 +38,9 @@ impl Stranger {
         let clock: Arc<dyn sealcare_protocol::Clock> = world.clock.clone();
         let channel = PatientChannel::new(&world.relay, deposit_key, &world.trust(), clock).unwrap();
         channel.accept_invitation(&invitation.ticket).await.unwrap();
-        let statement = Statement {
-            grant_key: identity.grant_key.public(),
-            deposit_key: identity.deposit_key,
-            revision: 1,
-            state: GrantState::Active,
-            scope: Scope { types: ["heart-rate".parse().unwrap()].into(), from: None },
-            person: person(),
-            link_code: Some(invitation.link_code),
-        };
+        let scope = Scope { types: ["heart-rate".parse().unwrap()].into(), from: None };
+        let terms = Terms { revision: 1, state: GrantState::Active, scope };
+        let statement = identity.statement(terms, person(), Some(invitation.link_code));
         let bundle = clinic.organization.bundle();
         let sender = SenderId::random(&mut rand::rng());
         let start = SessionStart { grant: &identity, bundle: &bundle, sender, base: 0 };
