@@ -7,16 +7,13 @@ use std::time::Duration;
 
 use actors::{
     ORIGIN, Organization, Patient, Running, bearing, config, data, mirrored, reason, request_token,
+    subscriber::Subscriber,
 };
 use bytes::Bytes;
-use sealcare_proto::v1::{
-    self as wire, DepositOutcome, Reason, subscribe_request, subscribe_response::Kind as Sent,
-};
+use sealcare_proto::v1::{self as wire, DepositOutcome, Reason, subscribe_request};
 use sealcare_protocol::{CallMethod, Clock as _, Confirmation, SystemClock, UnverifiedRevocation, sign_call};
 use sealcare_relay::{Error, Relay, operator::OrganizationCommand};
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Code, Streaming};
+use tonic::Code;
 
 const DOMAIN: &str = "clinic.example";
 
@@ -302,51 +299,5 @@ fn envelope((_, item): &(u32, wire::Item)) -> Bytes {
     match &item.content {
         Some(wire::item::Content::Envelope(envelope)) => envelope.clone(),
         _ => panic!("not an envelope"),
-    }
-}
-
-struct Subscriber {
-    up: mpsc::Sender<wire::SubscribeRequest>,
-    down: Streaming<wire::SubscribeResponse>,
-}
-
-impl Subscriber {
-    async fn begin(relay: &Running, organization: &Organization, credit: u32) -> Self {
-        let (mut delivery, token) = organization.delivery(relay).await;
-        let (up, requests) = mpsc::channel(8);
-        let start = subscribe_request::Kind::Start(wire::Start { cursors: vec![], credit });
-        up.send(wire::SubscribeRequest { kind: Some(start) }).await.unwrap();
-        let request = bearing(&token, ReceiverStream::new(requests));
-        let down = delivery.subscribe(request).await.unwrap().into_inner();
-        Self { up, down }
-    }
-
-    async fn send(&self, kind: subscribe_request::Kind) {
-        self.up.send(wire::SubscribeRequest { kind: Some(kind) }).await.unwrap();
-    }
-
-    async fn acknowledge(&self, lane: u32, first: u64, last: u64) {
-        let ranges = vec![wire::AcknowledgedRange { lane, first, last }];
-        self.send(subscribe_request::Kind::Acknowledge(wire::AcknowledgeRequest { ranges })).await;
-    }
-
-    async fn next_batch(&mut self) -> wire::Batch {
-        match self.down.message().await.unwrap().and_then(|sent| sent.kind) {
-            Some(Sent::Batch(batch)) => batch,
-            other => panic!("no batch: {other:?}"),
-        }
-    }
-
-    async fn until_caught_up(&mut self) -> Vec<(u32, wire::Item)> {
-        let mut items = Vec::new();
-        loop {
-            match self.down.message().await.unwrap().and_then(|sent| sent.kind) {
-                Some(Sent::Batch(batch)) => {
-                    items.extend(batch.items.into_iter().map(|item| (batch.lane, item)));
-                }
-                Some(Sent::CaughtUp(_)) => return items,
-                None => panic!("the stream ended"),
-            }
-        }
     }
 }

@@ -2,6 +2,9 @@
 #![allow(dead_code, reason = "each test program uses some of it")]
 #![allow(clippy::unwrap_used, reason = "these are tests")]
 
+pub(crate) mod depositor;
+pub(crate) mod subscriber;
+
 use std::{net::SocketAddr, path::Path, time::Duration};
 
 use aws_lc_rs::{
