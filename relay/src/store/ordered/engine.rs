@@ -1,7 +1,7 @@
 //! What the ordered-key layer asks of an embedded engine: a handful of verbs.
 //!
 //! Not here: key layout, group commit, the failed latch (this folder's other files) and any one engine
-//! (`fjall.rs`).
+//! (`fjall.rs`, `sled`).
 
 use std::{ops::ControlFlow, path::Path};
 

@@ -2,7 +2,7 @@
 //!
 //! Lives here: key layout, rows, group commit, the failed latch, and the verbs, one file per noun. Writes
 //! go through the committer one after another, so lanes have no gaps that may still fill; reads see what is
-//! committed. An engine is a thin adapter and knows nothing of this (`fjall.rs`).
+//! committed. An engine is a thin adapter and knows nothing of this (`fjall.rs`, `sled`).
 
 mod committer;
 pub mod engine;
@@ -18,6 +18,8 @@ mod retention;
 mod revocations;
 mod room;
 mod rows;
+#[cfg(feature = "sled")]
+mod sled;
 #[cfg(test)]
 mod tests;
 mod transaction;
@@ -32,6 +34,8 @@ use sealcare_proto::v1 as wire;
 use sealcare_protocol::{Domain, GrantId, Incarnation, OrganizationId, Revocation, SessionId, Timestamp};
 use tokio::{sync::watch, task::spawn_blocking};
 
+#[cfg(feature = "sled")]
+pub use self::sled::SledKeys;
 use self::{
     committer::{Committer, FailedLatch},
     engine::{OrderedKeys, Space},

@@ -18,22 +18,33 @@ fn incarnation(number: u8) -> Incarnation {
     Incarnation::from_bytes([number; 16])
 }
 
-fn open(folder: &Path) -> OrderedStore {
-    OrderedStore::open(Arc::new(FjallKeys::open(folder).unwrap()), incarnation(1), 0).unwrap()
+/// Opens an engine in a folder.
+type Keys = fn(&Path) -> Arc<dyn OrderedKeys>;
+
+const ENGINES: &[Keys] = &[
+    |folder| Arc::new(FjallKeys::open(folder).unwrap()),
+    #[cfg(feature = "sled")]
+    |folder| Arc::new(SledKeys::open(folder).unwrap()),
+];
+
+fn open(keys: &Keys, folder: &Path) -> OrderedStore {
+    OrderedStore::open(keys(folder), incarnation(1), 0).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn fjall_conforms() {
-    for (name, case) in CASES {
-        println!("{name}");
-        let folder = tempfile::tempdir().unwrap();
-        case(&open(folder.path())).await;
+async fn every_engine_conforms() {
+    for keys in ENGINES {
+        for (name, case) in CASES {
+            println!("{name}");
+            let folder = tempfile::tempdir().unwrap();
+            case(&open(keys, folder.path())).await;
+        }
     }
 }
 
-/// fjall whose next commit or sync fails when told so, and whose files are as large as told.
+/// An engine whose next commit or sync fails when told so, and whose files are as large as told.
 struct Faulty {
-    engine: FjallKeys,
+    engine: Arc<dyn OrderedKeys>,
     fails: Arc<AtomicBool>,
     disk_bytes: u64,
 }
@@ -92,135 +103,147 @@ const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failed_sync_is_never_followed_by_success() {
-    let folder = tempfile::tempdir().unwrap();
-    let fails = Arc::new(AtomicBool::new(false));
-    let engine =
-        Faulty { engine: FjallKeys::open(folder.path()).unwrap(), fails: fails.clone(), disk_bytes: 0 };
-    let store = OrderedStore::open(Arc::new(engine), incarnation(1), 0).unwrap();
-    let key = patient(&store).await.key();
-    fails.store(true, Ordering::SeqCst);
-    assert_eq!(store.deposit(key, batch(0), NOW).await, Err(StoreError::Unavailable));
-    assert_eq!(store.deposit(key, batch(0), NOW).await, Err(StoreError::Unavailable));
-    assert_eq!(store.grant_status(key).await.unwrap_err(), StoreError::Unavailable);
-    assert_eq!(store.check(), Err(StoreError::Unavailable));
-    drop(store);
-    // The engine kept what was never acknowledged: the retry finds it, synced by the reopen.
-    assert_eq!(open(folder.path()).deposit(key, batch(0), NOW).await, Ok(Deposited::Already));
+    for keys in ENGINES {
+        let folder = tempfile::tempdir().unwrap();
+        let fails = Arc::new(AtomicBool::new(false));
+        let engine = Faulty { engine: keys(folder.path()), fails: fails.clone(), disk_bytes: 0 };
+        let store = OrderedStore::open(Arc::new(engine), incarnation(1), 0).unwrap();
+        let key = patient(&store).await.key();
+        fails.store(true, Ordering::SeqCst);
+        assert_eq!(store.deposit(key, batch(0), NOW).await, Err(StoreError::Unavailable));
+        assert_eq!(store.deposit(key, batch(0), NOW).await, Err(StoreError::Unavailable));
+        assert_eq!(store.grant_status(key).await.unwrap_err(), StoreError::Unavailable);
+        assert_eq!(store.check(), Err(StoreError::Unavailable));
+        drop(store);
+        // The engine kept what was never acknowledged: the retry finds it, synced by the reopen.
+        assert_eq!(open(keys, folder.path()).deposit(key, batch(0), NOW).await, Ok(Deposited::Already));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_duplicate_is_not_answered_after_a_failed_sync() {
-    let folder = tempfile::tempdir().unwrap();
-    let fails = Arc::new(AtomicBool::new(false));
-    let engine =
-        Faulty { engine: FjallKeys::open(folder.path()).unwrap(), fails: fails.clone(), disk_bytes: 0 };
-    let store = OrderedStore::open(Arc::new(engine), incarnation(1), 0).unwrap();
-    let key = patient(&store).await.key();
-    assert_eq!(store.deposit(key, batch(0), NOW).await, Ok(Deposited::Stored));
-    fails.store(true, Ordering::SeqCst);
-    assert_eq!(store.deposit(key, batch(0), NOW).await, Err(StoreError::Unavailable));
-    assert_eq!(store.check(), Err(StoreError::Unavailable));
+    for keys in ENGINES {
+        let folder = tempfile::tempdir().unwrap();
+        let fails = Arc::new(AtomicBool::new(false));
+        let engine = Faulty { engine: keys(folder.path()), fails: fails.clone(), disk_bytes: 0 };
+        let store = OrderedStore::open(Arc::new(engine), incarnation(1), 0).unwrap();
+        let key = patient(&store).await.key();
+        assert_eq!(store.deposit(key, batch(0), NOW).await, Ok(Deposited::Stored));
+        fails.store(true, Ordering::SeqCst);
+        assert_eq!(store.deposit(key, batch(0), NOW).await, Err(StoreError::Unavailable));
+        assert_eq!(store.check(), Err(StoreError::Unavailable));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_keeps_its_incarnation_and_its_rows() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = open(folder.path());
-    let patient = patient(&store).await;
-    store.deposit(patient.key(), batch(0), NOW).await.unwrap();
-    drop(store);
-    let engine = Arc::new(FjallKeys::open(folder.path()).unwrap());
-    let store = OrderedStore::open(engine, incarnation(2), 0).unwrap();
-    assert_eq!(store.incarnation(), incarnation(1));
-    assert_eq!(store.deposit(patient.key(), batch(0), NOW).await, Ok(Deposited::Already));
-    assert_eq!(store.deposit(patient.key(), batch(1), NOW).await, Ok(Deposited::Stored));
+    for keys in ENGINES {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(keys, folder.path());
+        let patient = patient(&store).await;
+        store.deposit(patient.key(), batch(0), NOW).await.unwrap();
+        drop(store);
+        let engine = keys(folder.path());
+        let store = OrderedStore::open(engine, incarnation(2), 0).unwrap();
+        assert_eq!(store.incarnation(), incarnation(1));
+        assert_eq!(store.deposit(patient.key(), batch(0), NOW).await, Ok(Deposited::Already));
+        assert_eq!(store.deposit(patient.key(), batch(1), NOW).await, Ok(Deposited::Stored));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_revocation_stays_hidden_and_is_finished_after_a_reopen() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = open(folder.path());
-    let patient = patient(&store).await;
-    store.deposit(patient.key(), batch(0), NOW).await.unwrap();
-    patient.revoke(&store).await;
-    drop(store);
-    let store = open(folder.path());
-    assert!(patient.clinic.envelopes(&store).await.is_empty());
-    while store.purge(NOW).await.unwrap() == Progress::More {}
-    let lane = layout::lane_item(&patient.clinic.id, lane_of(&patient.grant()), 1);
-    assert_eq!(store.engine.get(Space::Lanes, &lane), Ok(None));
-    store.reclaim().await.unwrap();
-    assert!(revocations::unfinished(store.engine.as_ref()).unwrap().is_empty());
+    for keys in ENGINES {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(keys, folder.path());
+        let patient = patient(&store).await;
+        store.deposit(patient.key(), batch(0), NOW).await.unwrap();
+        patient.revoke(&store).await;
+        drop(store);
+        let store = open(keys, folder.path());
+        assert!(patient.clinic.envelopes(&store).await.is_empty());
+        while store.purge(NOW).await.unwrap() == Progress::More {}
+        let lane = layout::lane_item(&patient.clinic.id, lane_of(&patient.grant()), 1);
+        assert_eq!(store.engine.get(Space::Lanes, &lane), Ok(None));
+        store.reclaim().await.unwrap();
+        assert!(revocations::unfinished(store.engine.as_ref()).unwrap().is_empty());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_revoked_envelope_leaves_the_disk_with_the_reclaim() {
-    const MARKER: &[u8] = b"ciphertext to look for on the disk";
-    let folder = tempfile::tempdir().unwrap();
-    let store = open(folder.path());
-    let patient = patient(&store).await;
-    store.deposit(patient.key(), batch(0), NOW).await.unwrap();
-    let mut envelope = envelopes::data(1, 0).to_vec();
-    envelope[100..100 + MARKER.len()].copy_from_slice(MARKER);
-    let marked = DepositBatch::new(vec![envelope.into()]).unwrap();
-    store.deposit(patient.key(), marked, NOW).await.unwrap();
-    assert!(lies_in(folder.path(), MARKER), "the search must be able to find it");
-    patient.revoke(&store).await;
-    while store.purge(NOW).await.unwrap() == Progress::More {}
-    store.reclaim().await.unwrap();
-    assert!(!lies_in(folder.path(), MARKER));
+    for keys in ENGINES {
+        const MARKER: &[u8] = b"ciphertext to look for on the disk";
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(keys, folder.path());
+        let patient = patient(&store).await;
+        store.deposit(patient.key(), batch(0), NOW).await.unwrap();
+        let mut envelope = envelopes::data(1, 0).to_vec();
+        envelope[100..100 + MARKER.len()].copy_from_slice(MARKER);
+        let marked = DepositBatch::new(vec![envelope.into()]).unwrap();
+        store.deposit(patient.key(), marked, NOW).await.unwrap();
+        assert!(lies_in(folder.path(), MARKER), "the search must be able to find it");
+        patient.revoke(&store).await;
+        while store.purge(NOW).await.unwrap() == Progress::More {}
+        store.reclaim().await.unwrap();
+        assert!(!lies_in(folder.path(), MARKER));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sweep_passes_damage_over_and_names_it_at_the_end() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = open(folder.path());
-    let clinic = Clinic::open(&store, 1).await;
-    let late = NOW.plus(crate::store::ENVELOPE_RETENTION);
-    let (mut patients, mut lanes) = (Vec::new(), std::collections::HashSet::new());
-    for number in 1..=u8::MAX {
-        if patients.len() < 5 && lanes.insert(lane_of(&clinic.stranger(number).grant())) {
-            patients.push(clinic.patient(&store, number).await);
+    for keys in ENGINES {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(keys, folder.path());
+        let clinic = Clinic::open(&store, 1).await;
+        let late = NOW.plus(crate::store::ENVELOPE_RETENTION);
+        let (mut patients, mut lanes) = (Vec::new(), std::collections::HashSet::new());
+        for number in 1..=u8::MAX {
+            if patients.len() < 5 && lanes.insert(lane_of(&clinic.stranger(number).grant())) {
+                patients.push(clinic.patient(&store, number).await);
+            }
         }
-    }
-    for patient in &patients {
-        store.deposit(patient.key(), batch(0), NOW).await.unwrap();
-    }
-    let item = |patient: &Patient| layout::lane_item(&clinic.id, lane_of(&patient.grant()), 1);
-    let is_there = |patient: &Patient| store.engine.get(Space::Lanes, &item(patient)).unwrap().is_some();
-    patients[0].revoke(&store).await;
-    patients[1].revoke(&store).await;
-    spoil(&store, Space::Lanes, item(&patients[0]));
-    spoil(&store, Space::Lanes, item(&patients[2]));
-    let mut steps = (0..1_000).map(|_| ());
-    let ended = loop {
-        steps.next().expect("the sweep ends");
-        match store.purge(late).await {
-            Ok(Progress::More) => {}
-            ended => break ended,
+        for patient in &patients {
+            store.deposit(patient.key(), batch(0), NOW).await.unwrap();
         }
-    };
-    assert_eq!(ended, Err(StoreError::Corrupt("lane item")));
-    let left: Vec<_> = patients.iter().map(is_there).collect();
-    assert_eq!(left, [true, false, true, false, false]);
-    assert_eq!(store.reclaim().await, Ok(Reclaimed::Gone));
-    assert_eq!(revocations::unfinished(store.engine.as_ref()).unwrap(), [patients[0].grant()]);
+        let item = |patient: &Patient| layout::lane_item(&clinic.id, lane_of(&patient.grant()), 1);
+        let is_there = |patient: &Patient| store.engine.get(Space::Lanes, &item(patient)).unwrap().is_some();
+        patients[0].revoke(&store).await;
+        patients[1].revoke(&store).await;
+        spoil(&store, Space::Lanes, item(&patients[0]));
+        spoil(&store, Space::Lanes, item(&patients[2]));
+        let mut steps = (0..1_000).map(|_| ());
+        let ended = loop {
+            steps.next().expect("the sweep ends");
+            match store.purge(late).await {
+                Ok(Progress::More) => {}
+                ended => break ended,
+            }
+        };
+        assert_eq!(ended, Err(StoreError::Corrupt("lane item")));
+        let left: Vec<_> = patients.iter().map(is_there).collect();
+        assert_eq!(left, [true, false, true, false, false]);
+        assert_eq!(store.reclaim().await, Ok(Reclaimed::Gone));
+        assert_eq!(revocations::unfinished(store.engine.as_ref()).unwrap(), [patients[0].grant()]);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_ends_before_damage() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = open(folder.path());
-    let patient = patient(&store).await;
-    store.deposit(patient.key(), batch(0), NOW).await.unwrap();
-    store.deposit(patient.key(), batch(1), NOW).await.unwrap();
-    let lane = lane_of(&patient.grant());
-    spoil(&store, Space::Lanes, layout::lane_item(&patient.clinic.id, lane, 2));
-    let limit = PageLimit { items_max: 9, bytes_max: 1 << 20 };
-    let page = patient.clinic.page(&store, lane, 0, limit).await;
-    assert_eq!((page.items.len(), page.after, page.more), (1, 1, Progress::More));
-    let place = LanePlace { organization: patient.clinic.id, lane, after: 1 };
-    assert_eq!(store.fetch_after(place, limit).await.unwrap_err(), StoreError::Corrupt("lane item"));
+    for keys in ENGINES {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(keys, folder.path());
+        let patient = patient(&store).await;
+        store.deposit(patient.key(), batch(0), NOW).await.unwrap();
+        store.deposit(patient.key(), batch(1), NOW).await.unwrap();
+        let lane = lane_of(&patient.grant());
+        spoil(&store, Space::Lanes, layout::lane_item(&patient.clinic.id, lane, 2));
+        let limit = PageLimit { items_max: 9, bytes_max: 1 << 20 };
+        let page = patient.clinic.page(&store, lane, 0, limit).await;
+        assert_eq!((page.items.len(), page.after, page.more), (1, 1, Progress::More));
+        let place = LanePlace { organization: patient.clinic.id, lane, after: 1 };
+        assert_eq!(store.fetch_after(place, limit).await.unwrap_err(), StoreError::Corrupt("lane item"));
+    }
 }
 
 /// Flips a bit of what lies there.
@@ -233,50 +256,55 @@ fn spoil(store: &OrderedStore, space: Space, key: Vec<u8>) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_promises_nothing_and_costs_no_sync() {
-    let folder = tempfile::tempdir().unwrap();
-    let fails = Arc::new(AtomicBool::new(false));
-    let engine =
-        Faulty { engine: FjallKeys::open(folder.path()).unwrap(), fails: fails.clone(), disk_bytes: 0 };
-    let store = OrderedStore::open(Arc::new(engine), incarnation(1), 0).unwrap();
-    fails.store(true, Ordering::SeqCst);
-    let stranger = Clinic::new(1).stranger(1);
-    assert_eq!(store.deposit(stranger.key(), batch(0), NOW).await, Err(StoreError::NotFound));
-    let domain = Clinic::new(1).registrant(1).domain;
-    assert_eq!(store.decide(domain, OrganizationState::Approved).await, Err(StoreError::NotFound));
-    assert_eq!((store.check(), fails.load(Ordering::SeqCst)), (Ok(()), true));
+    for keys in ENGINES {
+        let folder = tempfile::tempdir().unwrap();
+        let fails = Arc::new(AtomicBool::new(false));
+        let engine = Faulty { engine: keys(folder.path()), fails: fails.clone(), disk_bytes: 0 };
+        let store = OrderedStore::open(Arc::new(engine), incarnation(1), 0).unwrap();
+        fails.store(true, Ordering::SeqCst);
+        let stranger = Clinic::new(1).stranger(1);
+        assert_eq!(store.deposit(stranger.key(), batch(0), NOW).await, Err(StoreError::NotFound));
+        let domain = Clinic::new(1).registrant(1).domain;
+        assert_eq!(store.decide(domain, OrganizationState::Approved).await, Err(StoreError::NotFound));
+        assert_eq!((store.check(), fails.load(Ordering::SeqCst)), (Ok(()), true));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_disk_without_room_for_the_rewriting_fails_nothing_and_forgets_nothing() {
-    let folder = tempfile::tempdir().unwrap();
-    let fails = Arc::new(AtomicBool::new(false));
-    let engine = Faulty { engine: FjallKeys::open(folder.path()).unwrap(), fails, disk_bytes: u64::MAX };
-    let store = OrderedStore::open(Arc::new(engine), incarnation(1), 0).unwrap();
-    let patient = patient(&store).await;
-    store.deposit(patient.key(), batch(0), NOW).await.unwrap();
-    patient.revoke(&store).await;
-    while store.purge(NOW).await.unwrap() == Progress::More {}
-    assert_eq!(store.reclaim().await, Ok(Reclaimed::NoRoom));
-    assert_eq!(store.check(), Ok(()));
-    assert_eq!(revocations::unfinished(store.engine.as_ref()).unwrap(), [patient.grant()]);
-    drop(store);
-    let store = open(folder.path());
-    assert_eq!(store.reclaim().await, Ok(Reclaimed::Gone));
-    assert_eq!(store.reclaim().await, Ok(Reclaimed::Nothing));
+    for keys in ENGINES {
+        let folder = tempfile::tempdir().unwrap();
+        let fails = Arc::new(AtomicBool::new(false));
+        let engine = Faulty { engine: keys(folder.path()), fails, disk_bytes: u64::MAX };
+        let store = OrderedStore::open(Arc::new(engine), incarnation(1), 0).unwrap();
+        let patient = patient(&store).await;
+        store.deposit(patient.key(), batch(0), NOW).await.unwrap();
+        patient.revoke(&store).await;
+        while store.purge(NOW).await.unwrap() == Progress::More {}
+        assert_eq!(store.reclaim().await, Ok(Reclaimed::NoRoom));
+        assert_eq!(store.check(), Ok(()));
+        assert_eq!(revocations::unfinished(store.engine.as_ref()).unwrap(), [patient.grant()]);
+        drop(store);
+        let store = open(keys, folder.path());
+        assert_eq!(store.reclaim().await, Ok(Reclaimed::Gone));
+        assert_eq!(store.reclaim().await, Ok(Reclaimed::Nothing));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_drained_grant_leaves_nothing_to_look_for() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = open(folder.path());
-    let patient = patient(&store).await;
-    store.deposit(patient.key(), batch(0), NOW).await.unwrap();
-    let range = SequenceRange { lane: lane_of(&patient.grant()), sequences: 1..=1 };
-    store.acknowledge(patient.clinic.id, vec![range]).await.unwrap();
-    patient.revoke(&store).await;
-    let row = layout::deletion(&patient.grant());
-    let row: rows::DeletionRow = Committed(store.engine.as_ref()).row(&row).unwrap().unwrap();
-    assert!(row.is_deleted());
+    for keys in ENGINES {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(keys, folder.path());
+        let patient = patient(&store).await;
+        store.deposit(patient.key(), batch(0), NOW).await.unwrap();
+        let range = SequenceRange { lane: lane_of(&patient.grant()), sequences: 1..=1 };
+        store.acknowledge(patient.clinic.id, vec![range]).await.unwrap();
+        patient.revoke(&store).await;
+        let row = layout::deletion(&patient.grant());
+        let row: rows::DeletionRow = Committed(store.engine.as_ref()).row(&row).unwrap().unwrap();
+        assert!(row.is_deleted());
+    }
 }
 
 fn lies_in(folder: &Path, needle: &[u8]) -> bool {
@@ -291,16 +319,18 @@ fn lies_in(folder: &Path, needle: &[u8]) -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn damage_is_named_and_not_skipped() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = open(folder.path());
-    let patient = patient(&store).await;
-    store.deposit(patient.key(), batch(0), NOW).await.unwrap();
-    let lane = lane_of(&patient.grant());
-    spoil(&store, Space::Lanes, layout::lane_item(&patient.clinic.id, lane, 1));
-    let place = LanePlace { organization: patient.clinic.id, lane, after: 0 };
-    let fetched = store.fetch_after(place, PageLimit { items_max: 9, bytes_max: 9 }).await;
-    assert_eq!(fetched.unwrap_err(), StoreError::Corrupt("lane item"));
-    spoil(&store, Space::Rows, layout::grant(&patient.grant()));
-    assert_eq!(store.deposit(patient.key(), batch(1), NOW).await, Err(StoreError::Corrupt("grant")));
-    assert_eq!(store.check(), Ok(()));
+    for keys in ENGINES {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(keys, folder.path());
+        let patient = patient(&store).await;
+        store.deposit(patient.key(), batch(0), NOW).await.unwrap();
+        let lane = lane_of(&patient.grant());
+        spoil(&store, Space::Lanes, layout::lane_item(&patient.clinic.id, lane, 1));
+        let place = LanePlace { organization: patient.clinic.id, lane, after: 0 };
+        let fetched = store.fetch_after(place, PageLimit { items_max: 9, bytes_max: 9 }).await;
+        assert_eq!(fetched.unwrap_err(), StoreError::Corrupt("lane item"));
+        spoil(&store, Space::Rows, layout::grant(&patient.grant()));
+        assert_eq!(store.deposit(patient.key(), batch(1), NOW).await, Err(StoreError::Corrupt("grant")));
+        assert_eq!(store.check(), Ok(()));
+    }
 }
