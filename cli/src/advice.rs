@@ -148,7 +148,7 @@ fn of_file(error: &RecordError) -> &'static str {
             "Give an Apple Health export (export.zip or export.xml) or FHIR R4 JSON or NDJSON. Nothing was imported."
         }
         RecordError::Version { .. } => "Ask the institution for an export in FHIR R4. Nothing was imported.",
-        RecordError::Zip(_) | RecordError::Xml { .. } | RecordError::Json { .. } => {
+        RecordError::Zip { .. } | RecordError::Xml { .. } | RecordError::Json { .. } => {
             "The file is damaged or was altered. Export it again. Nothing was imported."
         }
         RecordError::Read { .. } => "Check the disk that the file is on. Nothing was imported.",

@@ -62,8 +62,13 @@ pub enum RecordError {
         fault: XmlFault,
     },
     /// A zip archive is damaged or hostile.
-    #[error("zip archive refused: {0}")]
-    Zip(ZipFault),
+    #[error("zip archive refused{}: {fault}", in_entry(*.entry))]
+    Zip {
+        /// Index of the entry, from 0, where the fault is in one.
+        entry: Option<usize>,
+        /// What is wrong.
+        fault: ZipFault,
+    },
     /// The content is none of the formats that can be read.
     #[error("neither an apple health export (xml or zip) nor fhir json")]
     UnknownFormat,
@@ -78,6 +83,10 @@ pub enum RecordError {
         /// The kind of failure.
         kind: io::ErrorKind,
     },
+}
+
+fn in_entry(entry: Option<usize>) -> String {
+    entry.map(|entry| format!(" at entry {entry}")).unwrap_or_default()
 }
 
 /// Why an import ended early. After either, nothing that was handed to the sink should be kept.
@@ -130,6 +139,9 @@ pub enum XmlFault {
     /// One tag, comment or text is larger than 1 MiB.
     #[error("a single item is larger than 1 MiB")]
     ItemTooLarge,
+    /// An element has more than 64 attributes.
+    #[error("an element has too many attributes")]
+    TooManyAttributes,
     /// Elements nest deeper than 32.
     #[error("elements nest too deeply")]
     TooDeep,
@@ -142,9 +154,27 @@ pub enum XmlFault {
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ZipFault {
-    /// The archive's structure or a checksum is wrong, or it is encrypted.
-    #[error("damaged or encrypted")]
+    /// The archive's structure, its claims or a checksum are wrong.
+    #[error("damaged")]
     Damaged,
+    /// What would be read is encrypted.
+    #[error("encrypted")]
+    Encrypted,
+    /// What would be read is compressed in another way than an export's.
+    #[error("compressed in an unknown way")]
+    Compression,
+    /// Two entries have one name, so that programs would read different ones.
+    #[error("two entries have the same name")]
+    DuplicateName,
+    /// Entries share bytes, as in bombs.
+    #[error("entries overlap")]
+    Overlap,
+    /// A symbolic link.
+    #[error("a symbolic link")]
+    Link,
+    /// More entries than an export has.
+    #[error("too many entries")]
+    TooManyEntries,
     /// A name leads out of the archive's folder.
     #[error("a file name leads out of the archive")]
     UnsafePath,

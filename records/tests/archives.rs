@@ -5,7 +5,7 @@ mod support;
 
 use std::io::{Cursor, Write};
 
-use sealcare_records::{RecordError, ZipFault};
+use sealcare_records::RecordType;
 use support::{fixture, read};
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
@@ -19,27 +19,75 @@ fn archive(files: &[(&str, &[u8])]) -> Vec<u8> {
     writer.finish().unwrap().into_inner()
 }
 
-fn fault(bytes: &[u8]) -> ZipFault {
-    match read(bytes) {
-        Err(RecordError::Zip(fault)) => fault,
-        Err(other) => panic!("a refusal of the archive, not {other}"),
-        Ok(_) => panic!("a refusal of the archive"),
-    }
+fn export_with(items: &str) -> Vec<u8> {
+    format!("<HealthData>{items}</HealthData>").into_bytes()
 }
 
+fn clinical(path: &str, version: &str, url: &str) -> String {
+    format!("<ClinicalRecord fhirVersion=\"{version}\" sourceURL=\"{url}\" resourceFilePath=\"/{path}\"/>")
+}
+
+const GLUCOSE: &str = r#"{"resourceType":"Observation","id":"7","status":"final","category":[{"coding":[{"system":"http://terminology.hl7.org/CodeSystem/observation-category","code":"laboratory"}]}],"code":{"coding":[{"system":"http://loinc.org","code":"2339-0"}]},"effectiveDateTime":"2024-01-02","valueQuantity":{"value":98.60,"unit":"mg/dL","system":"http://unitsofmeasure.org","code":"mg/dL"}}"#;
+
 #[test]
-fn an_archive_reads_as_its_export_and_counts_clinical_records() {
+fn an_archive_reads_as_its_export() {
     let export = fixture("export.xml");
     let bytes = archive(&[
         ("apple_health_export/export_cda.xml", b"<ClinicalDocument/>"),
         ("__MACOSX/apple_health_export/._export.xml", b"\0\x05"),
-        ("apple_health_export/clinical-records/Observation-1.json", b"{}"),
-        ("apple_health_export/clinical-records/Observation-2.json", b"{}"),
+        ("apple_health_export/workout-routes/route_1.gpx", b"<gpx/>"),
         ("apple_health_export/export.xml", &export),
     ]);
     let (zipped, plain) = (read(&bytes).unwrap(), read(&export).unwrap());
     assert_eq!(zipped.records, plain.records);
-    assert!(zipped.skipped().contains(&("clinical-record", 2)));
+    assert_eq!(zipped.report, plain.report);
+}
+
+#[test]
+fn clinical_records_are_read_as_any_fhir() {
+    let paths =
+        ["r4", "old", "shaped-old", "broken", "missing"].map(|name| format!("clinical-records/{name}.json"));
+    let url = "https://clinic.example/fhir/Observation/7";
+    let items: String = [
+        clinical(&paths[0], "4.0.1", url),
+        clinical(&paths[1], "1.0.2", ""),
+        clinical(&paths[2], "4.0.1", ""),
+        clinical(&paths[3], "4.0.1", ""),
+        clinical(&paths[4], "4.0.1", ""),
+    ]
+    .concat();
+    let in_folder = paths.each_ref().map(|path| format!("apple_health_export/{path}"));
+    let bytes = archive(&[
+        (&in_folder[0], GLUCOSE.as_bytes()),
+        (&in_folder[1], GLUCOSE.as_bytes()),
+        (&in_folder[2], br#"{"resourceType":"Immunization","wasNotGiven":false}"#),
+        (&in_folder[3], b"{"),
+        ("apple_health_export/export.xml", &export_with(&items)),
+    ]);
+    let imported = read(&bytes).unwrap();
+    assert_eq!(imported.counts(), [("lab-result", 1)]);
+    assert_eq!(imported.skipped(), [("clinical-record", 1), ("fhir-dstu2", 2), ("malformed", 1)]);
+    assert_eq!(imported.records[0].summary(), "98.60 mg/dL");
+    // The same result, fetched from the institution's own server.
+    let bundle =
+        format!(r#"{{"resourceType":"Bundle","entry":[{{"fullUrl":"{url}","resource":{GLUCOSE}}}]}}"#);
+    assert_eq!(read(bundle.as_bytes()).unwrap().records[0].id(), imported.records[0].id());
+}
+
+#[test]
+fn an_institutions_address_is_no_records_identity() {
+    let paths = ["a", "b"].map(|name| format!("clinical-records/{name}.json"));
+    let items = paths.each_ref().map(|path| clinical(path, "4.0.1", "https://clinic.example/fhir"));
+    let other = GLUCOSE.replace("\"id\":\"7\"", "\"id\":\"8\"");
+    let bytes = archive(&[
+        (&format!("a/{}", paths[0]), GLUCOSE.as_bytes()),
+        (&format!("a/{}", paths[1]), other.as_bytes()),
+        ("a/export.xml", &export_with(&items.concat())),
+    ]);
+    let imported = read(&bytes).unwrap();
+    assert_eq!(imported.records.len(), 2);
+    assert_ne!(imported.records[0].id(), imported.records[1].id());
+    assert!(imported.records.iter().all(|record| record.record_type() == RecordType::LabResult));
 }
 
 #[test]
@@ -49,44 +97,4 @@ fn an_export_named_in_another_language_is_found() {
         ("apple_health_export/export_cda.xml", b"<ClinicalDocument/>"),
     ]);
     assert_eq!(read(&bytes).unwrap().report.records(), 9);
-}
-
-#[test]
-fn archives_without_one_export_are_refused() {
-    let export = fixture("export.xml");
-    assert_eq!(fault(&archive(&[])), ZipFault::NoExport);
-    assert_eq!(fault(&archive(&[("a/readme.txt", b"")])), ZipFault::NoExport);
-    assert_eq!(
-        fault(&archive(&[("a/export.xml", &export), ("b/export.xml", &export)])),
-        ZipFault::SeveralExports
-    );
-}
-
-#[test]
-fn a_name_that_leads_out_is_refused_even_if_unused() {
-    for name in ["../../tmp/x", "a/../../x", "/etc/x", "..\\x"] {
-        let bytes = archive(&[(name, b"x"), ("apple_health_export/export.xml", &fixture("export.xml"))]);
-        assert_eq!(fault(&bytes), ZipFault::UnsafePath, "{name}");
-    }
-}
-
-#[test]
-fn a_bomb_is_stopped() {
-    let comment = format!("<!--{}-->", " ".repeat(10_000));
-    let export = format!("<HealthData>{}</HealthData>", comment.repeat(2_000)).into_bytes();
-    assert_eq!(fault(&archive(&[("apple_health_export/export.xml", &export)])), ZipFault::Bomb);
-}
-
-#[test]
-fn damage_is_refused_not_half_read() {
-    let bytes = archive(&[("apple_health_export/export.xml", &fixture("export.xml"))]);
-    assert_eq!(fault(&bytes[..bytes.len() - 30]), ZipFault::Damaged);
-    let stored = SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
-    let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
-    writer.start_file("a/export.xml", stored).unwrap();
-    writer.write_all(&fixture("export.xml")).unwrap();
-    let mut flipped = writer.finish().unwrap().into_inner();
-    let value = flipped.windows(10).position(|window| window == b"value=\"64\"").unwrap();
-    flipped[value + 7] = b'9';
-    assert_eq!(fault(&flipped), ZipFault::Damaged, "only the checksum tells");
 }

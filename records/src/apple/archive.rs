@@ -1,52 +1,51 @@
-//! `export.zip`: finding the one export inside, with every name checked and inflation bounded. Nothing is ever
-//! extracted. Not here: the export itself (`document`).
+//! `export.zip`: the one export inside and the clinical records beside it, with inflation bounded. Nothing is ever
+//! extracted. Not here: the list of what is inside (`directory`), the export itself (`document`).
 
 use std::io::{Read, Seek, SeekFrom};
 
 use zip::ZipArchive;
-use zip::result::ZipError;
+use zip::read::ZipFile;
 
+use super::clinical::{Declared, Listing};
+use super::directory::{self, Contents, Metered};
 use super::document;
 use crate::import::{Intake, RecordSink};
-use crate::{ImportError, ImportReport, RecordError, SkipReason, ZipFault};
+use crate::{ImportError, ImportReport, RESOURCE_BYTES_MAX, RecordError, SkipReason, ZipFault, fhir};
 
-/// How many times its compressed size an export may inflate to; 600,000 generated samples compress 35-fold.
+/// How many times its compressed size an entry may inflate to; 600,000 generated samples compress 35-fold.
 const INFLATE_RATIO_MAX: u64 = 250;
 /// An export may always inflate to this many bytes.
-const INFLATE_FLOOR_BYTES: u64 = 16 * 1024 * 1024;
-/// Folder that macOS adds beside the real one.
-const RESOURCE_FORKS: &str = "__MACOSX/";
+const EXPORT_FLOOR_BYTES: u64 = 16 * 1024 * 1024;
+/// A clinical record may always inflate to this many bytes.
+const CLINICAL_FLOOR_BYTES: u64 = 64 * 1024;
 
-/// Imports the `export.xml` inside an `export.zip`.
+/// Imports the `export.xml` inside an `export.zip`, and the FHIR R4 resources in its `clinical-records`.
 ///
 /// # Errors
-/// [`RecordError::Zip`] with the fault, else as [`super::import_xml`].
+/// [`RecordError::Zip`] with entry and fault, else as [`super::import_xml`].
 pub fn import_zip<R: Read + Seek, S: RecordSink>(
     mut source: R,
     sink: &mut S,
 ) -> Result<ImportReport, ImportError<S::Error>> {
     let archive_bytes = archive_bytes(&mut source)?;
-    let mut archive = ZipArchive::new(source).map_err(damage)?;
-    let contents = survey(&mut archive)?;
-    let export = archive.by_index(contents.export).map_err(damage)?;
-    // The claimed size is not trusted further than the archive is long.
-    let compressed_bytes = export.compressed_size().min(archive_bytes);
-    let bytes_max = compressed_bytes.saturating_mul(INFLATE_RATIO_MAX).max(INFLATE_FLOOR_BYTES);
-    let bytes_total = Some(export.size());
-    let intake = Intake::new(sink, document::meter(bytes_max), bytes_total);
-    let mut intake = document::read(export, intake).map_err(|error| match error {
-        ImportError::Record(error) => ImportError::Record(corruption(error)),
-        sink => sink,
-    })?;
-    // A clinical record is a file here and an element in the export: the same thing, counted once.
-    let counted = intake.skipped(SkipReason::ClinicalRecord);
-    intake.skip_many(SkipReason::ClinicalRecord, contents.clinical_records.saturating_sub(counted));
-    Ok(intake.finish())
-}
-
-struct Contents {
-    export: usize,
-    clinical_records: u64,
+    let mut archive = directory::open(source)?;
+    let contents = directory::survey(&mut archive)?;
+    let (intake, listing) = read_export(&mut archive, &contents, archive_bytes, sink)?;
+    let mut resources = fhir::Resources::new(intake);
+    let mut listing = listing;
+    for (index, path) in &contents.clinical_records {
+        let Some(json) = read_clinical(&mut archive, *index, archive_bytes)? else {
+            listing.take(path);
+            resources.intake.skip(SkipReason::TooLarge);
+            continue;
+        };
+        match listing.take(path) {
+            Declared::Older(reason) => resources.intake.skip(reason),
+            Declared::Readable(url) => resources.take_clinical(&json, url.as_deref())?,
+        }
+    }
+    resources.intake.skip_many(SkipReason::ClinicalRecord, listing.left());
+    Ok(resources.intake.finish())
 }
 
 fn archive_bytes<R: Seek>(source: &mut R) -> Result<u64, RecordError> {
@@ -56,104 +55,58 @@ fn archive_bytes<R: Seek>(source: &mut R) -> Result<u64, RecordError> {
     Ok(bytes)
 }
 
-/// Looks at every name before anything is read.
-fn survey<R: Read + Seek>(archive: &mut ZipArchive<R>) -> Result<Contents, RecordError> {
-    let (mut exports, mut localized, mut clinical_records) = (Vec::new(), Vec::new(), 0);
-    for index in 0..archive.len() {
-        let file = archive.by_index_raw(index).map_err(damage)?;
-        let name = file.name().map_err(damage)?.into_owned();
-        if file.enclosed_name().is_none() || has_escape(&name) {
-            return Err(RecordError::Zip(ZipFault::UnsafePath));
-        }
-        if !file.is_file() || name.starts_with(RESOURCE_FORKS) {
-            continue;
-        }
-        match classify(&name) {
-            Content::Export => exports.push(index),
-            Content::PerhapsExport => localized.push(index),
-            Content::ClinicalRecord => clinical_records += 1,
-            Content::Other => {}
-        }
-    }
-    let found = if exports.is_empty() { localized } else { exports };
-    match found[..] {
-        [export] => Ok(Contents { export, clinical_records }),
-        [] => Err(RecordError::Zip(ZipFault::NoExport)),
-        _ => Err(RecordError::Zip(ZipFault::SeveralExports)),
-    }
+fn read_export<'a, R: Read + Seek, S: RecordSink>(
+    archive: &mut ZipArchive<Metered<R>>,
+    contents: &Contents,
+    archive_bytes: u64,
+    sink: &'a mut S,
+) -> Result<(Intake<'a, S>, Listing), ImportError<S::Error>> {
+    let entry = contents.export;
+    let export = archive.by_index(entry).map_err(|error| directory::damage(&error, Some(entry)))?;
+    let bytes_max = bytes_max(&export, archive_bytes, EXPORT_FLOOR_BYTES);
+    let bytes_total = Some(export.size());
+    let intake = Intake::new(sink, document::meter(bytes_max), bytes_total);
+    document::read(export, intake).map_err(|error| match error {
+        ImportError::Record(error) => ImportError::Record(in_entry(error, entry)),
+        sink => sink,
+    })
 }
 
-enum Content {
-    Export,
-    /// The export's file name is in the phone's language; the CDA document beside it ends in `_cda.xml`.
-    PerhapsExport,
-    ClinicalRecord,
-    Other,
-}
-
-fn classify(name: &str) -> Content {
-    let (folder, file) = name.rsplit_once('/').unwrap_or(("", name));
-    let has_suffix = |suffix: &str| file.to_ascii_lowercase().ends_with(suffix);
-    if file == "export.xml" {
-        Content::Export
-    } else if has_suffix(".xml") && !has_suffix("_cda.xml") && !folder.contains('/') {
-        Content::PerhapsExport
-    } else if folder.rsplit('/').next() == Some("clinical-records") && has_suffix(".json") {
-        Content::ClinicalRecord
-    } else {
-        Content::Other
+/// The whole text of a clinical record; `None` if it is larger than a record may be.
+fn read_clinical<R: Read + Seek>(
+    archive: &mut ZipArchive<Metered<R>>,
+    index: usize,
+    archive_bytes: u64,
+) -> Result<Option<Vec<u8>>, RecordError> {
+    let file = archive.by_index(index).map_err(|error| directory::damage(&error, Some(index)))?;
+    let bomb_bytes = bytes_max(&file, archive_bytes, CLINICAL_FLOOR_BYTES);
+    let record_bytes = u64::try_from(RESOURCE_BYTES_MAX).unwrap_or(u64::MAX);
+    let mut json = Vec::new();
+    let limit = bomb_bytes.min(record_bytes);
+    file.take(limit + 1)
+        .read_to_end(&mut json)
+        .map_err(|error| in_entry(RecordError::Read { byte: 0, kind: error.kind() }, index))?;
+    let read = u64::try_from(json.len()).unwrap_or(u64::MAX);
+    match read {
+        read if read <= limit => Ok(Some(json)),
+        _ if bomb_bytes <= record_bytes => Err(directory::fault_in(ZipFault::Bomb, index)),
+        _ => Ok(None),
     }
 }
 
-/// Names that some program would read as a way out, even if it leads back in.
-fn has_escape(name: &str) -> bool {
-    name.starts_with('/')
-        || name.split(['/', '\\']).any(|part| part == "..")
-        || name.as_bytes().get(1) == Some(&b':')
+/// The claimed size is not trusted further than the archive is long.
+fn bytes_max<R: Read + ?Sized>(file: &ZipFile<'_, R>, archive_bytes: u64, floor: u64) -> u64 {
+    file.compressed_size().min(archive_bytes).saturating_mul(INFLATE_RATIO_MAX).max(floor)
 }
 
-/// A reader inside an archive fails where its data or checksum is wrong.
-fn corruption(error: RecordError) -> RecordError {
+/// A reader inside an archive fails where its data or checksum is wrong; and it is the entry that is a bomb.
+fn in_entry(error: RecordError, index: usize) -> RecordError {
     use std::io::ErrorKind::{InvalidData, InvalidInput, UnexpectedEof};
     match error {
         RecordError::Read { kind: InvalidData | InvalidInput | UnexpectedEof, .. } => {
-            RecordError::Zip(ZipFault::Damaged)
+            directory::fault_in(ZipFault::Damaged, index)
         }
+        RecordError::Zip { fault, .. } => directory::fault_in(fault, index),
         other => other,
-    }
-}
-
-// By value, as `map_err` hands it over.
-#[allow(clippy::needless_pass_by_value)]
-fn damage(error: ZipError) -> RecordError {
-    match error {
-        ZipError::Io(error) if error.kind() != std::io::ErrorKind::UnexpectedEof => {
-            RecordError::Read { byte: 0, kind: error.kind() }
-        }
-        _ => RecordError::Zip(ZipFault::Damaged),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_that_lead_out_are_seen() {
-        for name in ["../a", "a/../../b", "/etc/a", "a\\..\\b", "C:\\a"] {
-            assert!(has_escape(name), "{name}");
-        }
-        assert!(!has_escape("apple_health_export/workout-routes/r..1.gpx"));
-    }
-
-    #[test]
-    fn the_export_is_found_in_any_language() {
-        assert!(matches!(classify("apple_health_export/export.xml"), Content::Export));
-        assert!(matches!(classify("apple_health_export/Exportar.xml"), Content::PerhapsExport));
-        assert!(matches!(classify("apple_health_export/export_cda.xml"), Content::Other));
-        assert!(matches!(
-            classify("apple_health_export/clinical-records/Observation-1.json"),
-            Content::ClinicalRecord
-        ));
     }
 }

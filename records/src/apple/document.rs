@@ -7,14 +7,17 @@ use std::io::{BufReader, Read};
 use quick_xml::events::{BytesDecl, BytesRef, BytesStart, Event};
 use quick_xml::{Error, Reader, XmlVersion};
 
+use super::clinical::Listing;
 use super::export::{Element, Export};
 use crate::import::{Intake, Limit, Meter, Metered, RecordSink};
-use crate::{ImportError, ImportReport, RecordError, XmlFault, ZipFault};
+use crate::{ImportError, ImportReport, RecordError, SkipReason, XmlFault, ZipFault};
 
 /// Largest tag, comment, text or document type, in bytes.
 const ITEM_BYTES_MAX: u64 = 1024 * 1024;
 /// Deepest nesting; real exports have five levels.
 const DEPTH_MAX: usize = 32;
+/// Attributes of one element; real ones have a dozen.
+const ATTRIBUTES_MAX: usize = 64;
 /// Bytes read at a time; they may count towards the item before.
 const BUFFER_BYTES: usize = 64 * 1024;
 
@@ -36,7 +39,9 @@ pub(crate) fn import_sized<R: Read, S: RecordSink>(
     sink: &mut S,
 ) -> Result<ImportReport, ImportError<S::Error>> {
     let meter = meter(u64::MAX);
-    Ok(read(source, Intake::new(sink, meter, bytes_total))?.finish())
+    let (mut intake, listing) = read(source, Intake::new(sink, meter, bytes_total))?;
+    intake.skip_many(SkipReason::ClinicalRecord, listing.left());
+    Ok(intake.finish())
 }
 
 /// A meter with this format's bound on items.
@@ -48,7 +53,7 @@ pub(super) fn meter(bytes_max: u64) -> Meter {
 pub(super) fn read<R: Read, S: RecordSink>(
     source: R,
     intake: Intake<'_, S>,
-) -> Result<Intake<'_, S>, ImportError<S::Error>> {
+) -> Result<(Intake<'_, S>, Listing), ImportError<S::Error>> {
     let source = Metered::new(source, intake.meter().clone());
     let mut pump = Pump {
         reader: Reader::from_reader(BufReader::with_capacity(BUFFER_BYTES, source)),
@@ -138,7 +143,7 @@ impl<R: Read, S: RecordSink> Pump<'_, R, S> {
         let byte = self.reader.error_position().max(self.reader.buffer_position().min(1));
         let meter = self.export.intake().meter();
         let fault = match (error, meter.exceeded()) {
-            (_, Some(Limit::Total)) => return RecordError::Zip(ZipFault::Bomb),
+            (_, Some(Limit::Total)) => return RecordError::Zip { entry: None, fault: ZipFault::Bomb },
             (_, Some(Limit::Item)) => XmlFault::ItemTooLarge,
             (Error::Io(error), None) => {
                 return RecordError::Read { byte: meter.bytes(), kind: error.kind() };
@@ -199,7 +204,11 @@ impl Element for BytesStart<'_> {
     }
 
     fn each_attribute(&self, visit: &mut dyn FnMut(&str, String)) -> Result<(), XmlFault> {
-        for attribute in self.attributes() {
+        // Each attribute is compared with those before it, so their number is bounded before that.
+        for (at, attribute) in self.attributes().enumerate() {
+            if at >= ATTRIBUTES_MAX {
+                return Err(XmlFault::TooManyAttributes);
+            }
             let attribute = attribute.map_err(|_| XmlFault::Syntax)?;
             visit(attribute.key.as_ref(), resolved(&attribute)?);
         }

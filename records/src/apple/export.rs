@@ -1,10 +1,11 @@
 //! The elements of an export and what becomes of each. Not here: XML (`document`).
 
+use super::clinical::Listing;
 use super::draft::{Draft, Finding, SampleKind};
 use super::pairing::{Leftover, Pairing, Twin, pair};
 use crate::id::{Fingerprint, hashed_id};
 use crate::import::{Intake, RecordSink};
-use crate::{Entry, ImportError, Person, Record, RecordError, SkipReason, XmlFault};
+use crate::{Entry, ImportError, Moment, Person, Record, RecordError, SkipReason, XmlFault};
 
 const PRESSURE_CORRELATION: &str = "HKCorrelationTypeIdentifierBloodPressure";
 
@@ -40,11 +41,12 @@ pub(super) struct Export<'a, S> {
     intake: Intake<'a, S>,
     pairing: Pairing,
     open: Open,
+    clinical: Listing,
 }
 
 impl<'a, S: RecordSink> Export<'a, S> {
     pub(super) fn new(intake: Intake<'a, S>) -> Self {
-        Self { intake, pairing: Pairing::default(), open: Open::Nothing }
+        Self { intake, pairing: Pairing::default(), open: Open::Nothing, clinical: Listing::default() }
     }
 
     pub(super) fn intake(&mut self) -> &mut Intake<'a, S> {
@@ -78,7 +80,7 @@ impl<'a, S: RecordSink> Export<'a, S> {
     }
 
     /// The export is over: what waited for a twin is settled.
-    pub(super) fn finish(mut self) -> Result<Intake<'a, S>, ImportError<S::Error>> {
+    pub(super) fn finish(mut self) -> Result<(Intake<'a, S>, Listing), ImportError<S::Error>> {
         for leftover in std::mem::take(&mut self.pairing).into_leftovers() {
             match leftover {
                 Leftover::Unpaired(count) => self.intake.skip_many(SkipReason::BloodPressureUnpaired, count),
@@ -88,7 +90,7 @@ impl<'a, S: RecordSink> Export<'a, S> {
                 },
             }
         }
-        Ok(self.intake)
+        Ok((self.intake, self.clinical))
     }
 
     fn begin_item(&mut self, element: &impl Element) -> Result<(), XmlFault> {
@@ -99,9 +101,9 @@ impl<'a, S: RecordSink> Export<'a, S> {
             }
             "Workout" => self.intake.skip(SkipReason::Workout),
             "ActivitySummary" => self.intake.skip(SkipReason::ActivitySummary),
-            "ClinicalRecord" => self.intake.skip(SkipReason::ClinicalRecord),
+            "ClinicalRecord" => self.clinical.note(element)?,
             "Me" => self.note_person(element)?,
-            "ExportDate" => {}
+            "ExportDate" => self.note_date(element)?,
             _ => self.intake.skip(SkipReason::NotASharedType),
         }
         Ok(())
@@ -136,6 +138,12 @@ impl<'a, S: RecordSink> Export<'a, S> {
             }
             _ => Ok(()),
         }
+    }
+
+    fn note_date(&mut self, element: &impl Element) -> Result<(), XmlFault> {
+        let date = element.attribute("value")?.and_then(|text| Moment::from_apple(&text).ok());
+        self.intake.made_at(date.map(|date| date.first().as_millisecond()));
+        Ok(())
     }
 
     fn note_person(&mut self, element: &impl Element) -> Result<(), XmlFault> {

@@ -1,6 +1,7 @@
 //! Apple Health exports: `export.xml`, or the `export.zip` that holds it.
 //!
-//! Read are heart rate, exercise time and blood pressure. What else an export holds is counted by reason.
+//! Read are heart rate, exercise time and blood pressure, and in an archive the FHIR R4 resources of its
+//! `clinical-records`, as any other FHIR. What else an export holds is counted by reason.
 //!
 //! **Identity.** An export has no ids of its own, so a record's id is a hash of type, source, device, start, end,
 //! value and an ordinal among identical records; where the app wrote a UUID beside the record (`HKExternalUUID`),
@@ -12,10 +13,12 @@
 //! a correlation are one record where exactly one systolic and one diastolic reading share source, device, start
 //! and end; others are counted as `blood-pressure-unpaired`.
 //!
-//! Not here: clinical records inside an export (counted only), GPX routes, ECG files.
+//! Not here: what FHIR resources mean (`fhir`), GPX routes, ECG files.
 
 mod archive;
+mod clinical;
 mod device;
+mod directory;
 mod document;
 mod draft;
 mod export;

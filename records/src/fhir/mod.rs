@@ -19,3 +19,4 @@ pub use document::import_bundle;
 pub use lines::import_ndjson;
 
 pub(crate) use document::import_sized;
+pub(crate) use resources::Resources;

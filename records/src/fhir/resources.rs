@@ -10,7 +10,7 @@ use crate::id::Fingerprint;
 use crate::import::{Intake, RecordSink};
 use crate::json::{Object, text};
 use crate::model::record_type;
-use crate::{ImportError, Person, RESOURCE_BYTES_MAX, Record, RecordError, SkipReason};
+use crate::{FhirVersion, ImportError, Person, RESOURCE_BYTES_MAX, Record, RecordError, SkipReason};
 
 /// An entry of a Bundle, as far as it is read.
 #[derive(Deserialize)]
@@ -22,14 +22,14 @@ struct Entry<'a> {
 }
 
 /// The resources of a file, one after the other.
-pub(super) struct Resources<'a, S> {
-    pub(super) intake: Intake<'a, S>,
+pub(crate) struct Resources<'a, S> {
+    pub(crate) intake: Intake<'a, S>,
     /// Entries or lines begun.
     pub(super) entries: u64,
 }
 
 impl<'a, S: RecordSink> Resources<'a, S> {
-    pub(super) fn new(intake: Intake<'a, S>) -> Self {
+    pub(crate) fn new(intake: Intake<'a, S>) -> Self {
         Self { intake, entries: 0 }
     }
 
@@ -46,6 +46,34 @@ impl<'a, S: RecordSink> Resources<'a, S> {
                 Ok(())
             }
             Some(resource) => self.take_json(resource.get(), entry.full_url.as_deref()),
+        }
+    }
+
+    /// Takes the file of one resource among many of other origin: where it is not R4 it alone is left out.
+    pub(crate) fn take_clinical(
+        &mut self,
+        json: &[u8],
+        full_url: Option<&str>,
+    ) -> Result<(), ImportError<S::Error>> {
+        self.entries += 1;
+        let json = json.strip_prefix(b"\xef\xbb\xbf").unwrap_or(json);
+        let Ok(resource) = serde_json::from_slice::<Object>(json) else {
+            self.intake.skip(SkipReason::Malformed);
+            return Ok(());
+        };
+        match version::detect(&resource) {
+            None => {
+                let full_url = full_url.filter(|url| names(url, &resource));
+                self.take(resource, full_url)
+            }
+            Some(FhirVersion::Dstu2) => {
+                self.intake.skip(SkipReason::FhirDstu2);
+                Ok(())
+            }
+            Some(FhirVersion::Stu3) => {
+                self.intake.skip(SkipReason::FhirStu3);
+                Ok(())
+            }
         }
     }
 
@@ -112,4 +140,10 @@ impl<'a, S: RecordSink> Resources<'a, S> {
         let is_repeated = self.intake.ordinal(fingerprint)? > 0;
         Ok(if is_repeated { Err(SkipReason::Repeated) } else { Ok(record) })
     }
+}
+
+/// Whether an address is this resource's own and not, say, its institution's.
+fn names(url: &str, resource: &Object) -> bool {
+    let (Some(kind), Some(id)) = (text(resource, "resourceType"), text(resource, "id")) else { return false };
+    url.split("/_history/").next().is_some_and(|url| url.ends_with(&format!("/{kind}/{id}")))
 }

@@ -49,6 +49,10 @@ fn recognize(head: &[u8]) -> Option<Format> {
     if head.starts_with(b"PK\x03\x04") || head.starts_with(b"PK\x05\x06") {
         return Some(Format::AppleZip);
     }
+    // Text of two bytes a letter: an export's reader refuses it by name.
+    if head.starts_with(b"\xff\xfe") || head.starts_with(b"\xfe\xff") {
+        return Some(Format::AppleXml);
+    }
     let text = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head).trim_ascii_start();
     match text.first()? {
         b'<' => Some(Format::AppleXml),
@@ -71,7 +75,8 @@ mod tests {
 
     #[test]
     fn formats_are_told_by_content() {
-        let cases: [(&[u8], Option<Format>); 9] = [
+        let cases: [(&[u8], Option<Format>); 10] = [
+            (b"\xff\xfe<\0", Some(Format::AppleXml)),
             (b"PK\x03\x04rest", Some(Format::AppleZip)),
             (b"\xef\xbb\xbf<?xml", Some(Format::AppleXml)),
             (b" \n<HealthData>", Some(Format::AppleXml)),

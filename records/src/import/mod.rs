@@ -7,12 +7,14 @@
 //! Not here: the formats (`apple`, `fhir`).
 
 mod detect;
+mod fingerprints;
 mod intake;
 mod meter;
 mod report;
 mod sink;
 
 pub use detect::import;
+pub use fingerprints::FingerprintSet;
 pub use report::{ImportReport, SkipReason};
 pub use sink::{Progress, RecordSink, WithProgress};
 

@@ -15,7 +15,7 @@ pub enum SkipReason {
     BloodPressureChild,
     /// Half of a blood pressure without exactly one other half of the same source and time.
     BloodPressureUnpaired,
-    /// A clinical record inside an Apple Health export.
+    /// A clinical record that an Apple Health export names, whose file is not there.
     ClinicalRecord,
     /// A report that groups results; the results travel by themselves.
     DiagnosticReport,
@@ -23,6 +23,10 @@ pub enum SkipReason {
     EnteredInError,
     /// A value that is not a number.
     InvalidValue,
+    /// A clinical record in FHIR DSTU2, whose meaning differs.
+    FhirDstu2,
+    /// A clinical record in FHIR STU3, whose meaning differs.
+    FhirStu3,
     /// Not of FHIR's shape.
     Malformed,
     /// No code that says what it is.
@@ -55,6 +59,8 @@ impl SkipReason {
             Self::ClinicalRecord => "clinical-record",
             Self::DiagnosticReport => "diagnostic-report",
             Self::EnteredInError => "entered-in-error",
+            Self::FhirDstu2 => "fhir-dstu2",
+            Self::FhirStu3 => "fhir-stu3",
             Self::InvalidValue => "invalid-value",
             Self::Malformed => "malformed",
             Self::NoCode => "no-code",
@@ -85,6 +91,8 @@ pub struct ImportReport {
     pub skipped: BTreeMap<SkipReason, u64>,
     /// The person whom the file is about: the first one it names.
     pub person: Option<Person>,
+    /// When an Apple Health export was made, in milliseconds since 1970, where it says so.
+    pub made_ms: Option<i64>,
     /// How many different people the file names. More than one asks for a word with the caller's person.
     pub people: u64,
 }
