@@ -1,15 +1,17 @@
-//! Epoch keys and the bundle that publishes them: made ahead, destroyed on time, signed anew every day.
+//! Epoch keys and the bundle that publishes them: made ahead, destroyed on time, signed anew every day. Not here:
+//! the gateway keys that sign it (`delegation`).
 
 use std::time::Duration;
 
 use rand_core::CryptoRng;
 use sealcare_protocol::{
-    EPOCHS_MAX, EpochEntry, EpochKey, EpochPeriod, GatewayKey, KeyBundle, KeyId, OrganizationId, Timestamp,
+    EPOCHS_MAX, EpochEntry, EpochKey, EpochPeriod, KeyBundle, KeyId, OrganizationId, Timestamp,
     missing_epochs,
 };
 use sealcare_vault::{KeyRange, ReadTransaction, Space, Vault, WriteTransaction};
 use serde::{Deserialize, Serialize};
 
+use crate::delegation::{Signer, key_at};
 use crate::error::{ProviderError, Result};
 use crate::invitation::InvitationRow;
 use crate::kept::{self, Kept};
@@ -32,6 +34,9 @@ pub(crate) struct EpochRow {
     encrypt_until: u64,
     pub(crate) decrypt_until: u64,
     pub(crate) is_destroyed: bool,
+    /// Not to be sealed to any more before its time; what was is opened still.
+    #[serde(default)]
+    is_withdrawn: bool,
 }
 
 impl Kept for EpochRow {
@@ -45,7 +50,12 @@ impl EpochRow {
             encrypt_until: period.encrypt_until.as_millis(),
             decrypt_until: period.decrypt_until.as_millis(),
             is_destroyed: false,
+            is_withdrawn: false,
         }
+    }
+
+    fn is_published(&self, now: Timestamp) -> bool {
+        !self.is_destroyed && !self.is_withdrawn && now < self.period().encrypt_until
     }
 
     fn period(&self) -> EpochPeriod {
@@ -58,27 +68,36 @@ impl EpochRow {
 }
 
 impl Organization {
-    /// Makes the keys of the days to come, destroys those whose time is over, signs the bundle anew if it is a day
-    /// old or its epochs changed, and forgets what has expired. Call it every hour. Says whether the bundle changed.
+    /// Makes the epoch keys of the days to come, destroys those whose time is over, moves to the next gateway key in
+    /// its time, signs the bundle anew if it is a day old or its keys changed, and forgets what has expired. Call it
+    /// every hour. Says whether the bundle changed.
     ///
     /// # Errors
-    /// Those of the vault. Once the gateway key's year is over the bundle stays as it is, expired.
+    /// Those of the vault. Once the last delegation is over the bundle stays as it is, expired.
     pub fn rotate(&self, now: Timestamp, rng: &mut impl CryptoRng) -> Result<bool> {
         rotate_keys(&self.vault, now, rng)?;
-        let bundle = current_bundle(&self.vault, &self.gateway_key, now)?;
-        let has_changed = bundle.hash() != self.bundle().hash();
-        if has_changed {
-            self.replace_bundle(bundle);
-        }
+        let has_changed = self.refresh_signer(now)?;
         self.vault.write(|tx| purge(tx, now))?;
         Ok(has_changed)
+    }
+
+    /// Publishes new epoch keys at once in place of all that were published: whoever seals from the next bundle on
+    /// seals to these. What was sealed to the ones before is still opened until their time is over.
+    ///
+    /// # Errors
+    /// Those of the vault.
+    pub fn replace_epochs(&self, now: Timestamp, rng: &mut impl CryptoRng) -> Result<()> {
+        self.vault.write(|tx| withdraw(tx, now))?;
+        self.rotate(now, rng)?;
+        self.announce_replies();
+        Ok(())
     }
 
     /// The bundle that the relay's mirror does not have yet.
     pub(crate) fn unpublished_bundle(&self) -> Result<Option<KeyBundle>> {
         let published = self.vault.read(|tx| Ok::<_, ProviderError>(Profile::load(tx)?.published))?;
-        let bundle = self.bundle();
-        Ok((bundle.serial() > published).then(|| KeyBundle::clone(&bundle)))
+        let signer = self.signer();
+        Ok((signer.bundle().serial() > published).then(|| KeyBundle::clone(signer.bundle())))
     }
 
     pub(crate) fn mark_published(&self, serial: u64) -> Result<()> {
@@ -98,7 +117,7 @@ pub(crate) fn rotate_keys(vault: &Vault, now: Timestamp, rng: &mut impl CryptoRn
             destroy(vault, *key)?;
         }
     }
-    let live = epochs.iter().filter(|(_, row)| !row.is_destroyed);
+    let live = epochs.iter().filter(|(_, row)| !row.is_destroyed && !row.is_withdrawn);
     let periods: Vec<_> = live.map(|(_, row)| row.period()).collect();
     for period in missing_epochs(&periods, now) {
         draw(vault, period, rng)?;
@@ -114,6 +133,17 @@ fn destroy(vault: &Vault, key: KeyId) -> Result<()> {
         row.is_destroyed = true;
         kept::put(tx, EPOCHS, key.as_bytes(), &row)
     })
+}
+
+/// Takes what is published back, today's key and those of the days to come.
+fn withdraw(tx: &mut WriteTransaction<'_>, now: Timestamp) -> Result<()> {
+    for (key, mut row) in all(tx)? {
+        if row.is_published(now) {
+            row.is_withdrawn = true;
+            kept::put(tx, EPOCHS, key.as_bytes(), &row)?;
+        }
+    }
+    Ok(())
 }
 
 /// After a restore: keys are never in a backup, so what has none counts as destroyed.
@@ -138,35 +168,45 @@ fn draw(vault: &Vault, period: EpochPeriod, rng: &mut impl CryptoRng) -> Result<
     })
 }
 
-/// The stored bundle, or a new one if that is a day old, does not verify any more, or has other epochs.
-pub(crate) fn current_bundle(vault: &Vault, key: &GatewayKey, now: Timestamp) -> Result<KeyBundle> {
+/// The current bundle with its key.
+pub(crate) fn current_signer(vault: &Vault, now: Timestamp) -> Result<Signer> {
     vault.write(|tx| {
-        let mut profile = Profile::load(tx)?;
-        let epochs = publishable(tx, now)?;
-        let draft = profile.draft(epochs)?;
-        let organization = draft.successions.organization_id(&draft.domain);
-        let stored = load_bundle(tx)?.and_then(|bundle| bundle.verify(&organization, now).ok());
-        let is_young = now.since(Timestamp::from_millis(profile.signed_at)) < BUNDLE_AGE_MAX
-            && profile.signed_at <= now.as_millis();
-        if let Some(bundle) = stored.filter(|bundle| is_young && bundle.epochs() == draft.epochs) {
-            return Ok(bundle);
-        }
-        let bundle = match draft.sign(key, now) {
-            // The delegation's time is over: nobody seals to this organization any more, but patients who stop
-            // are still heard.
-            Err(error @ sealcare_protocol::Error::Delegation) => {
-                return last_bundle(tx, &organization, &profile)?.ok_or(error.into());
-            }
-            signed => signed?,
-        };
-        profile.serial = bundle.serial();
-        profile.signed_at = now.as_millis();
-        profile.store(tx)?;
-        let forget = bundle.expires().plus(RETENTION).as_millis();
-        tx.put(BUNDLES, bundle.hash().as_bytes(), &forget.to_be_bytes())?;
-        store_bundle(tx, &bundle)?;
-        Ok(bundle)
+        let bundle = current_bundle(tx, now)?;
+        Signer::of(tx, bundle)
     })
+}
+
+/// The stored bundle, or a new one if that is a day old, does not verify any more, or has other keys.
+fn current_bundle(tx: &mut WriteTransaction<'_>, now: Timestamp) -> Result<KeyBundle> {
+    let mut profile = Profile::load(tx)?;
+    let organization = profile.chain()?.organization_id(&profile.domain.parse()?);
+    let last = last_bundle(tx, &organization, &profile)?;
+    let used = last.as_ref().map(|bundle| bundle.delegation().number());
+    let (key, delegation) = key_at(tx, used, now)?;
+    let draft = profile.draft(&delegation, publishable(tx, now)?)?;
+    if let Some(bundle) = &last {
+        let is_young = now.since(Timestamp::from_millis(profile.signed_at)) < BUNDLE_AGE_MAX
+            && profile.signed_at <= now.as_millis()
+            && now < bundle.expires();
+        let has_same_keys =
+            *bundle.delegation().signed() == draft.delegation && bundle.epochs() == draft.epochs;
+        if is_young && has_same_keys {
+            return Ok(bundle.clone());
+        }
+    }
+    let bundle = match draft.sign(&key, now) {
+        // The last delegation's time is over: nobody seals to this organization any more, but patients who stop
+        // are still heard.
+        Err(error @ sealcare_protocol::Error::Delegation) => return last.ok_or(error.into()),
+        signed => signed?,
+    };
+    profile.serial = bundle.serial();
+    profile.signed_at = now.as_millis();
+    profile.store(tx)?;
+    let forget = bundle.expires().plus(RETENTION).as_millis();
+    tx.put(BUNDLES, bundle.hash().as_bytes(), &forget.to_be_bytes())?;
+    store_bundle(tx, &bundle)?;
+    Ok(bundle)
 }
 
 /// The bundle that was signed last, as of then.
@@ -183,7 +223,7 @@ fn last_bundle(
 fn publishable(tx: &ReadTransaction<'_>, now: Timestamp) -> Result<Vec<EpochEntry>> {
     let mut entries = Vec::new();
     for (key, row) in all(tx)? {
-        if row.is_destroyed || now >= row.period().encrypt_until {
+        if !row.is_published(now) {
             continue;
         }
         let kept = tx.get(EPOCH_SEEDS, key.as_bytes())?.ok_or(ProviderError::Damaged("epoch key"))?;

@@ -46,6 +46,15 @@ pub enum ProviderError {
     /// The file of roots is not one.
     #[error("the file of the roots is damaged")]
     RootFileDamaged,
+    /// The roots are another organization's.
+    #[error("these roots are another organization's")]
+    OtherRoot,
+    /// The root was succeeded: only the newer file of roots counts.
+    #[error("this root was succeeded: use the newer file of the roots")]
+    RootSucceeded,
+    /// What the root signed is not what this gateway offered last.
+    #[error("the root did not sign the keys that this gateway offered last: run the command again")]
+    NotOffered,
     /// More events wait than may; process some first.
     #[error("too many events wait to be processed")]
     Full,

@@ -3,7 +3,7 @@
 use std::{fmt, str::FromStr, time::Duration};
 
 use rand_core::CryptoRng;
-use sealcare_protocol::{Invitation, LinkCode, Person, TicketDraft, TicketLimits, Timestamp};
+use sealcare_protocol::{Invitation, LinkCode, Person, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{ProviderError, Result};
@@ -117,15 +117,7 @@ impl Organization {
             expires: now.plus(LINK_CODE_LIFETIME).as_millis(),
         };
         self.vault.write(|tx| kept::put(tx, INVITATIONS, link_code.hash().as_bytes(), &row))?;
-        let draft = TicketDraft { relay: &self.relay, limits: TicketLimits::default() };
-        let ticket = draft.sign(&self.id, self.bundle().delegation(), &self.gateway_key, now, rng);
-        Ok(Invitation {
-            relay: self.relay.clone(),
-            domain: self.domain.clone(),
-            organization: self.id,
-            ticket,
-            link_code,
-        })
+        Ok(self.signer().invite(&self.relay, link_code, now, rng))
     }
 }
 

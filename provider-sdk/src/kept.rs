@@ -1,8 +1,9 @@
 //! Rows as JSON: how this crate's state is written into sealed values and read back. What a row means is its
 //! owner's matter.
 
+use sealcare_protocol::{Succession, Successions};
 use sealcare_vault::{ReadTransaction, Space, WriteTransaction};
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use zeroize::Zeroizing;
 
 use crate::error::{ProviderError, Result};
@@ -49,6 +50,32 @@ pub(crate) fn count_up(tx: &mut WriteTransaction<'_>, space: Space, name: &[u8])
     let count = tx.get(space, name)?.map_or(Ok(0), |bytes| number(&bytes))?;
     tx.put(space, name, &count.saturating_add(1).to_be_bytes())?;
     Ok(count)
+}
+
+/// A link of the chain of roots, which is public.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct KeptLink {
+    #[serde(with = "hex")]
+    record: Vec<u8>,
+    #[serde(with = "hex")]
+    signature: Vec<u8>,
+}
+
+impl KeptLink {
+    /// Every link of a chain.
+    pub(crate) fn all_of(chain: &Successions) -> Vec<Self> {
+        let kept =
+            |link: &Succession| Self { record: link.record().to_vec(), signature: link.signature().to_vec() };
+        chain.links().iter().map(kept).collect()
+    }
+
+    /// The chain that the links make, checked.
+    pub(crate) fn chain(links: &[Self]) -> Result<Successions> {
+        let parse = |link: &Self| Succession::from_parts(&link.record, &link.signature);
+        let links = links.iter().map(parse).collect::<Result<_, sealcare_protocol::Error>>()?;
+        Ok(Successions::new(links)?)
+    }
 }
 
 /// Bytes as lower-case hexadecimal.

@@ -33,6 +33,7 @@
 //! for what it writes in the same transaction. Everything of a grant lies under one wrapping key
 //! ([`grant_wrapping_key`]), and revocation destroys that key before it is confirmed.**
 
+mod delegation;
 mod epochs;
 mod error;
 mod grant;
@@ -48,6 +49,7 @@ mod subscriber;
 
 pub use error::{ProviderError, Result};
 pub use grant::{Grant, GrantStatus, HoldReason};
+pub use delegation::{KeyOffer, OldKeys, Renewal};
 pub use inbox::{Delivery, DeliveryKey, EventKind, Halted, InboxEvent, RecordChange, Settlement};
 pub use invitation::{ChartPatient, InvitationChannel};
 pub use organization::Organization;

@@ -1,30 +1,29 @@
-//! An organization: founded once in a vault, opened from it ever after. Not here: its keys' rotation (`epochs`),
-//! invitations, grants, and what arrives (`inbox`).
+//! An organization: founded once in a vault, opened from it ever after. Not here: its keys' rotation (`epochs`,
+//! `delegation`), its backup (`backup`), invitations, grants, and what arrives (`inbox`).
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use prost::Message as _;
 use rand_core::CryptoRng;
 use sealcare_protocol::{
-    DelegationDraft, Domain, GatewayKey, KeyBundle, OrganizationId, Registration, RelayOrigin, RootPublicKey,
-    Timestamp, UnverifiedKeyBundle,
+    Domain, EpochEntry, KeyBundle, KeyBundleDraft, OrganizationId, RelayOrigin, Successions, Timestamp,
+    UnverifiedKeyBundle,
 };
-use sealcare_transport::OAuthKey;
+use sealcare_transport::{DirectoryChannel, OAuthKey, OrganizationState};
 use sealcare_vault::{KeyRange, ReadTransaction, Vault, WriteTransaction};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, watch};
 use zeroize::Zeroizing;
 
+use crate::delegation::{self, OldKeys, Signer};
 use crate::error::{ProviderError, Result};
-use crate::kept::{self, Kept};
-use crate::root::{Roots, successions};
+use crate::kept::{self, Kept, KeptLink};
+use crate::root::Roots;
 use crate::spaces::{IDENTITY, STATEMENTS};
-
-/// A delegation lives 399 days: a year and a month, within the protocol's 400.
-const DELEGATION_LIFETIME: std::time::Duration = std::time::Duration::from_hours(399 * 24);
+use crate::subscriber::LinkState;
 
 const PROFILE: &[u8] = b"profile";
-const GATEWAY_KEY: &[u8] = b"gateway key";
 const OAUTH_KEY: &[u8] = b"oauth key";
 const BUNDLE: &[u8] = b"bundle";
 
@@ -36,10 +35,10 @@ pub struct Organization {
     pub(crate) id: OrganizationId,
     pub(crate) domain: Domain,
     pub(crate) relay: RelayOrigin,
-    pub(crate) gateway_key: GatewayKey,
     oauth_key: Arc<OAuthKey>,
-    bundle: RwLock<Arc<KeyBundle>>,
+    signer: RwLock<Arc<Signer>>,
     pub(crate) shown: watch::Sender<Shown>,
+    has_caught_up: AtomicBool,
     events: Notify,
     replies: Notify,
 }
@@ -58,13 +57,7 @@ pub(crate) enum Shown {
 pub(crate) struct Profile {
     pub(crate) domain: String,
     pub(crate) relay: String,
-    #[serde(with = "kept::hex")]
-    root: [u8; 32],
-    #[serde(with = "kept::hex")]
-    next_root: [u8; 32],
-    /// As the root signed it.
-    #[serde(with = "kept::hex")]
-    delegation: Vec<u8>,
+    chain: Vec<KeptLink>,
     pub(crate) serial: u64,
     /// When the bundle was signed, milliseconds since 1970.
     pub(crate) signed_at: u64,
@@ -88,18 +81,21 @@ impl Profile {
         kept::put(tx, IDENTITY, PROFILE, self)
     }
 
-    pub(crate) fn draft(
-        &self,
-        epochs: Vec<sealcare_protocol::EpochEntry>,
-    ) -> Result<sealcare_protocol::KeyBundleDraft> {
-        let damaged = ProviderError::Damaged(Self::NAME);
-        let (root, next) =
-            (RootPublicKey::from_slice(&self.root)?, RootPublicKey::from_slice(&self.next_root)?);
-        let delegation = prost::Message::decode(self.delegation.as_slice()).map_err(|_| damaged)?;
-        Ok(sealcare_protocol::KeyBundleDraft {
+    pub(crate) fn chain(&self) -> Result<Successions> {
+        KeptLink::chain(&self.chain)
+    }
+
+    pub(crate) fn set_chain(&mut self, chain: &Successions) {
+        self.chain = KeptLink::all_of(chain);
+    }
+
+    /// What is published, under a delegation as the root signed it.
+    pub(crate) fn draft(&self, delegation: &[u8], epochs: Vec<EpochEntry>) -> Result<KeyBundleDraft> {
+        Ok(KeyBundleDraft {
             domain: self.domain.parse()?,
-            successions: successions(&root, &next),
-            delegation,
+            successions: self.chain()?,
+            delegation: prost::Message::decode(delegation)
+                .map_err(|_| ProviderError::Damaged("delegation"))?,
             previous_serial: self.serial,
             epochs,
         })
@@ -107,8 +103,8 @@ impl Profile {
 }
 
 impl Organization {
-    /// Founds the organization of `roots` in an empty vault, to be reached through `relay`, and signs its first
-    /// bundle. Keep the roots offline afterwards ([`Roots::write`] first: the vault never holds them).
+    /// Founds the organization of `roots` in an empty vault, to be reached through `relay`: the roots sign for its
+    /// gateway keys of three years. Keep them offline afterwards ([`Roots::write`] first: the vault never holds them).
     ///
     /// # Errors
     /// [`ProviderError::AlreadyFounded`], and those of the vault.
@@ -119,16 +115,16 @@ impl Organization {
         now: Timestamp,
         rng: &mut impl CryptoRng,
     ) -> Result<Self> {
-        let gateway_key = GatewayKey::random(rng);
         let oauth_key = OAuthKey::generate()?;
-        let profile = profile(roots, relay, &gateway_key, now)?;
         vault.write(|tx| {
             if tx.get(IDENTITY, PROFILE)?.is_some() {
                 return Err(ProviderError::AlreadyFounded);
             }
-            tx.put(IDENTITY, GATEWAY_KEY, gateway_key.to_seed().as_slice())?;
             tx.put(IDENTITY, OAUTH_KEY, &oauth_key.to_pkcs8())?;
-            profile.store(tx)
+            profile(roots, relay).store(tx)?;
+            let organization = roots.organization();
+            let offer = delegation::offer(tx, &organization, rng)?;
+            delegation::adopt(tx, &organization, &roots.delegate(&offer, OldKeys::Honoured, now)?, now)
         })?;
         Self::open(vault, now, rng)
     }
@@ -147,25 +143,24 @@ impl Organization {
     /// [`ProviderError::NotFounded`], damage by name, and those of the vault.
     pub fn open(vault: Arc<Vault>, now: Timestamp, rng: &mut impl CryptoRng) -> Result<Self> {
         give_up_unopenable(&vault)?;
-        let (profile, gateway_key, oauth_key) = vault.read(|tx| {
-            let secret = |name| tx.get(IDENTITY, name)?.ok_or(ProviderError::NotFounded);
-            let gateway_key = GatewayKey::from_seed(&*seed(&secret(GATEWAY_KEY)?)?);
-            Ok::<_, ProviderError>((Profile::load(tx)?, gateway_key, secret(OAUTH_KEY)?))
+        let (profile, oauth_key) = vault.read(|tx| {
+            let oauth_key = tx.get(IDENTITY, OAUTH_KEY)?.ok_or(ProviderError::NotFounded)?;
+            Ok::<_, ProviderError>((Profile::load(tx)?, oauth_key))
         })?;
         let shown = vault.write(|tx| {
             crate::epochs::mark_lost(tx)?;
             first_shown(tx, &profile)
         })?;
         crate::epochs::rotate_keys(&vault, now, rng)?;
-        let bundle = crate::epochs::current_bundle(&vault, &gateway_key, now)?;
+        let signer = crate::epochs::current_signer(&vault, now)?;
         let organization = Self {
-            id: *bundle.organization(),
+            id: *signer.bundle().organization(),
             domain: profile.domain.parse()?,
             relay: profile.relay.parse()?,
-            gateway_key,
             oauth_key: Arc::new(OAuthKey::from_pkcs8(&oauth_key)?),
-            bundle: RwLock::new(Arc::new(bundle)),
+            signer: RwLock::new(Arc::new(signer)),
             shown: watch::Sender::new(shown),
+            has_caught_up: AtomicBool::new(false),
             events: Notify::new(),
             replies: Notify::new(),
             vault,
@@ -201,30 +196,44 @@ impl Organization {
 
     /// The current bundle.
     pub fn bundle(&self) -> Arc<KeyBundle> {
-        Arc::clone(&self.bundle.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(self.signer().bundle())
     }
 
     /// The current bundle as it is served at the domain, content type `application/octet-stream`.
     pub fn bundle_bytes(&self) -> Vec<u8> {
-        self.bundle().signed().encode_to_vec()
+        self.signer().bundle().signed().encode_to_vec()
     }
 
     /// Asks the relay's operator to list this organization.
     ///
     /// # Errors
     /// What a call to the directory can meet.
-    pub async fn register(
-        &self,
-        directory: &sealcare_transport::DirectoryChannel,
-        now: Timestamp,
-    ) -> Result<sealcare_transport::OrganizationState> {
+    pub async fn register(&self, directory: &DirectoryChannel, now: Timestamp) -> Result<OrganizationState> {
         let jwk = self.oauth_key.public_jwk();
-        let registration = Registration::sign(&self.bundle(), &self.relay, &jwk, &self.gateway_key, now);
-        Ok(directory.register(&registration).await?)
+        self.signer().register(directory, &self.relay, &jwk, now).await
     }
 
-    pub(crate) fn replace_bundle(&self, bundle: KeyBundle) {
-        *self.bundle.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(bundle);
+    pub(crate) fn signer(&self) -> Arc<Signer> {
+        Arc::clone(&self.signer.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Signs a bundle anew if one is due, and says whether it is another now.
+    pub(crate) fn refresh_signer(&self, now: Timestamp) -> Result<bool> {
+        let signer = crate::epochs::current_signer(&self.vault, now)?;
+        let has_changed = signer.bundle().hash() != self.signer().bundle().hash();
+        if has_changed {
+            *self.signer.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(signer);
+        }
+        Ok(has_changed)
+    }
+
+    /// Whether everything that the relay had has come, and the subscription goes on.
+    pub(crate) fn has_caught_up(&self) -> bool {
+        self.has_caught_up.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_caught_up(&self, state: LinkState) {
+        self.has_caught_up.store(state == LinkState::Live, Ordering::Relaxed);
     }
 
     /// Wakes who waits for events.
@@ -247,27 +256,16 @@ impl Organization {
     }
 }
 
-fn profile(roots: &Roots, relay: &RelayOrigin, gateway_key: &GatewayKey, now: Timestamp) -> Result<Profile> {
-    let delegation = DelegationDraft {
-        organization: roots.organization(),
-        number: 1,
-        lowest_honoured: 1,
-        gateway_key: gateway_key.public(),
-        not_before: now,
-        expires: now.plus(DELEGATION_LIFETIME),
-        root_index: 0,
-    };
-    Ok(Profile {
+fn profile(roots: &Roots, relay: &RelayOrigin) -> Profile {
+    Profile {
         domain: roots.domain().as_str().to_owned(),
         relay: relay.as_str().to_owned(),
-        root: *roots.root().public().as_bytes(),
-        next_root: *roots.next().public().as_bytes(),
-        delegation: delegation.sign(roots.root())?.encode_to_vec(),
+        chain: KeptLink::all_of(roots.chain()),
         serial: 0,
         signed_at: 0,
         published: 0,
         needs_tombstones: false,
-    })
+    }
 }
 
 /// After a restore, or where a disk has damaged keys: what they wrapped is gone, and patients' apps send it again.

@@ -183,13 +183,13 @@ impl Organization {
     /// application, is confirmed; `waiting` names the grants that are left out.
     pub(crate) fn unconfirmed(&self, waiting: &HashSet<Vec<u8>>, now: Timestamp) -> Result<Vec<Unconfirmed>> {
         let due = self.vault.read(due)?;
-        let bundle = self.bundle();
+        let signer = self.signer();
         let is_ready = |due: &DueConfirmation| due.is_destroyed && due.is_applied;
         let destroyed = due
             .into_iter()
             .filter(|(grant, due)| is_ready(due) && !waiting.contains(grant.as_bytes().as_slice()));
         let sign = |(grant, due): (GrantId, DueConfirmation)| Unconfirmed {
-            confirmation: Confirmation::sign(&grant, bundle.delegation(), &self.gateway_key, now),
+            confirmation: signer.confirm(&grant, now),
             cause: due.cause,
         };
         Ok(destroyed.take(CONFIRMATIONS_MAX).map(sign).collect())

@@ -1,8 +1,10 @@
-//! The organization's roots: drawn once, written to a file that is taken offline, never kept in the vault.
+//! The organization's roots: drawn once, written to a file that is taken offline, never kept in the vault. Not here:
+//! what they sign for a gateway (`delegation`).
 //!
 //! The file is TOML: `version = 1`, `organization` (hexadecimal), `domain`, and the two Ed25519 seeds `root`
 //! and `next-root` (hexadecimal). The second root exists from the start, because its hash is part of the
-//! organization's id; it takes over when the first is lost.
+//! organization's id; it takes over when the first is lost. After a succession the file holds the chain too, as
+//! tables `[[succession]]` of `record` and `signature` (hexadecimal).
 
 use std::{fmt, fs, io::Write as _, path::Path};
 
@@ -12,13 +14,15 @@ use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::error::{ProviderError, Result};
+use crate::kept::KeptLink;
 
 /// Bytes of a file of roots that are read at all.
-const FILE_BYTES_MAX: usize = 4096;
+const FILE_BYTES_MAX: usize = 16 * 1024;
 const VERSION: u32 = 1;
 
-/// The first two roots of an organization. Secret.
+/// The root of an organization that signs now, and the one that takes over. Secret.
 pub struct Roots {
+    chain: Successions,
     root: RootKey,
     next: RootKey,
     domain: Domain,
@@ -32,6 +36,9 @@ struct RootFile {
     domain: String,
     root: String,
     next_root: String,
+    /// The whole chain, once it has more than its first link.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    succession: Vec<KeptLink>,
 }
 
 impl Drop for RootFile {
@@ -44,12 +51,25 @@ impl Drop for RootFile {
 impl Roots {
     /// Draws the roots of a new organization at `domain`.
     pub fn draw(domain: Domain, rng: &mut impl CryptoRng) -> Self {
-        Self { root: RootKey::random(rng), next: RootKey::random(rng), domain }
+        let (root, next) = (RootKey::random(rng), RootKey::random(rng));
+        Self { chain: first_link(&root.public(), &next.public()), root, next, domain }
+    }
+
+    /// The roots after the next one took over, with a new one named behind it. From the first bundle that has this
+    /// chain on, the roots before sign nothing more.
+    ///
+    /// # Errors
+    /// [`ProviderError::Protocol`] after 16 roots.
+    pub fn succeed(&self, rng: &mut impl CryptoRng) -> Result<Self> {
+        let root = RootKey::from_seed(&self.next.to_seed());
+        let next = RootKey::random(rng);
+        let chain = self.chain.succeeded_by(&root, &next.public())?;
+        Ok(Self { chain, root, next, domain: self.domain.clone() })
     }
 
     /// The organization that these roots make.
     pub fn organization(&self) -> OrganizationId {
-        successions(&self.root.public(), &self.next.public()).organization_id(&self.domain)
+        self.chain.organization_id(&self.domain)
     }
 
     /// Where it is.
@@ -61,8 +81,8 @@ impl Roots {
         &self.root
     }
 
-    pub(crate) fn next(&self) -> &RootKey {
-        &self.next
+    pub(crate) fn chain(&self) -> &Successions {
+        &self.chain
     }
 
     /// Writes a new file of mode 0600, durably.
@@ -103,18 +123,23 @@ impl Roots {
             domain: self.domain.as_str().to_owned(),
             root: hex(self.root.to_seed()),
             next_root: hex(self.next.to_seed()),
+            succession: if self.chain.newest() == 0 { Vec::new() } else { KeptLink::all_of(&self.chain) },
         };
-        Zeroizing::new(toml::to_string(&file).expect("a flat table of strings is TOML"))
+        Zeroizing::new(toml::to_string(&file).expect("tables of strings are TOML"))
     }
 
     fn from_text(text: &str) -> Option<Self> {
         let file: RootFile = toml::from_str(text).ok()?;
-        let roots = Self {
-            root: RootKey::from_seed(&*seed(&file.root)?),
-            next: RootKey::from_seed(&*seed(&file.next_root)?),
-            domain: file.domain.parse().ok()?,
+        let root = RootKey::from_seed(&*seed(&file.root)?);
+        let next = RootKey::from_seed(&*seed(&file.next_root)?);
+        let chain = match file.succession.as_slice() {
+            [] => first_link(&root.public(), &next.public()),
+            links => KeptLink::chain(links).ok()?,
         };
-        (file.version == VERSION && roots.organization().to_hex() == file.organization).then_some(roots)
+        let is_whole = chain.root(chain.newest()) == Some(&root.public()) && chain.names(&next.public());
+        let roots = Self { chain, root, next, domain: file.domain.parse().ok()? };
+        let is_named = file.version == VERSION && roots.organization().to_hex() == file.organization;
+        (is_whole && is_named).then_some(roots)
     }
 }
 
@@ -124,7 +149,7 @@ fn seed(hex: &str) -> Option<Zeroizing<[u8; 32]>> {
 }
 
 /// The chain of an organization whose first root has not been succeeded.
-pub(crate) fn successions(root: &RootPublicKey, next: &RootPublicKey) -> Successions {
+fn first_link(root: &RootPublicKey, next: &RootPublicKey) -> Successions {
     Successions::new(vec![Succession::first(root, next)]).expect("one link needs no signature")
 }
 
@@ -155,6 +180,21 @@ mod tests {
             use std::os::unix::fs::PermissionsExt as _;
             assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         }
+    }
+
+    #[test]
+    fn a_succession_keeps_the_organization_and_goes_through_its_file() {
+        let first = roots();
+        let second = first.succeed(&mut rand::rng()).unwrap();
+        let third = Roots::from_text(&second.to_text()).unwrap().succeed(&mut rand::rng()).unwrap();
+        assert_eq!(third.organization(), first.organization());
+        assert_eq!(third.chain().newest(), 2);
+        assert!(third.chain().continues(second.chain()) && !second.chain().continues(third.chain()));
+        assert!(Roots::from_text(&third.to_text()).is_some());
+        // Secrets of another link than the last.
+        let [mine, other] =
+            [&second, &third].map(|roots| data_encoding::HEXLOWER.encode(&*roots.root.to_seed()));
+        assert!(Roots::from_text(&third.to_text().replace(&other, &mine)).is_none());
     }
 
     #[test]

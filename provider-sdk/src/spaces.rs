@@ -7,7 +7,7 @@ use sealcare_vault::Space;
 /// Spaces with numbers below belong to this crate.
 pub const APPLICATION_SPACES_FROM: u16 = 256;
 
-/// Profile, gateway key, OAuth key, bundle.
+/// Profile, offered gateway keys, OAuth key, bundle.
 pub(crate) const IDENTITY: Space = Space::new(1, "identity");
 /// Key id → period; stays for a while after the key is destroyed.
 pub(crate) const EPOCHS: Space = Space::new(2, "epochs");

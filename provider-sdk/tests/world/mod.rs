@@ -28,6 +28,11 @@ pub(crate) struct Clinic {
 
 impl Clinic {
     pub(crate) fn new() -> Self {
+        Self::with_roots().0
+    }
+
+    /// With its root file.
+    pub(crate) fn with_roots() -> (Self, Roots) {
         let dir = tempfile::tempdir().unwrap();
         let rng = &mut rand::rng();
         let roots = Roots::draw("clinic.example".parse().unwrap(), rng);
@@ -35,7 +40,7 @@ impl Clinic {
         let mut clinic = Self { dir, organization: None, halted: Halted::default(), now: NOW, sequence: 0 };
         let vault = Vault::create(&clinic.vault_dir(), &clinic.unlock(), rng).unwrap();
         clinic.organization = Some(Organization::found(Arc::new(vault), &roots, &relay, NOW, rng).unwrap());
-        clinic
+        (clinic, roots)
     }
 
     pub(crate) fn vault_dir(&self) -> PathBuf {

@@ -1,0 +1,385 @@
+//! Gateway keys: drawn by the gateway, signed by its root for years ahead, and taken into use one after the other.
+//! Not here: the roots' file (`root`), and the bundle that a key signs (`epochs`).
+//!
+//! The root is offline. While it is at hand it signs [`KEYS_AHEAD`] delegations, each beginning a year after the one
+//! before, so that the gateway changes its key by itself for three years. The root never meets the vault: what
+//! travels is a [`KeyOffer`] one way and a [`Renewal`] back, neither of them secret.
+
+use std::{sync::Arc, time::Duration};
+
+use prost::Message as _;
+use rand_core::CryptoRng;
+use sealcare_protocol::{
+    Confirmation, Delegation, DelegationDraft, GatewayKey, GatewayPublicKey, GrantId, Invitation, KeyBundle,
+    LinkCode, OrganizationId, Registration, RelayOrigin, Successions, TicketDraft, TicketLimits, Timestamp,
+};
+use sealcare_transport::{DirectoryChannel, OrganizationState};
+use sealcare_vault::{KeyRange, ReadTransaction, WriteTransaction};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::error::{ProviderError, Result};
+use crate::kept::{self, Kept, KeptLink};
+use crate::organization::{Organization, Profile, seed};
+use crate::root::Roots;
+use crate::spaces::{GATEWAY_KEYS, IDENTITY};
+
+/// Gateway keys that a root signs for at a time.
+pub(crate) const KEYS_AHEAD: usize = 3;
+/// A delegation lives 399 days, within the protocol's 400,
+const LIFETIME: Duration = Duration::from_hours(399 * 24);
+/// and the next begins after a year: two are valid for 34 days.
+const SPACING: Duration = Duration::from_hours(365 * 24);
+/// A gateway's clock may be set back by this without an older key coming back, which clients would refuse.
+const CLOCK_SKEW: Duration = Duration::from_hours(24);
+/// Numbers are minutes since 1970, or one above the last: a gateway that was restored goes on above what it forgot.
+const NUMBER_STEP_MILLIS: u64 = 60_000;
+
+const OFFERED: &[u8] = b"offered keys";
+
+/// What becomes of the keys before.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum OldKeys {
+    /// What they signed holds on.
+    Honoured,
+    /// They may be stolen: whoever has seen the new bundle takes nothing from them any more. Invitations that are
+    /// out must be made again; confirmations are signed again by themselves.
+    Disowned,
+}
+
+/// Keys that a gateway has drawn, for its root to sign. Nothing in it is secret.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct KeyOffer {
+    #[serde(with = "kept::hex")]
+    organization: [u8; 32],
+    keys: Vec<Hex>,
+    highest_number: u32,
+    lowest_honoured: u32,
+}
+
+/// What a root has signed for an offer. Nothing in it is secret, and the gateway checks all of it.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Renewal {
+    chain: Vec<KeptLink>,
+    delegations: Vec<Hex>,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(transparent)]
+struct Hex(#[serde(with = "kept::hex")] Vec<u8>);
+
+/// The seeds of keys that were offered.
+#[derive(Deserialize, Serialize)]
+struct OfferedKeys(Vec<OfferedKey>);
+
+#[derive(Deserialize, Serialize)]
+struct OfferedKey(#[serde(with = "kept::hex")] Zeroizing<Vec<u8>>);
+
+impl Kept for OfferedKeys {
+    const NAME: &'static str = "offered key";
+}
+
+/// A gateway key and its delegation.
+#[derive(Deserialize, Serialize)]
+struct GatewayKeyRow {
+    #[serde(with = "kept::hex")]
+    seed: Zeroizing<Vec<u8>>,
+    /// As the root signed it.
+    #[serde(with = "kept::hex")]
+    delegation: Vec<u8>,
+    lowest_honoured: u32,
+    not_before: u64,
+    expires: u64,
+}
+
+impl Kept for GatewayKeyRow {
+    const NAME: &'static str = "gateway key";
+}
+
+impl GatewayKeyRow {
+    fn key(&self) -> Result<GatewayKey> {
+        Ok(GatewayKey::from_seed(&*seed(&self.seed)?))
+    }
+
+    fn has_begun(&self, now: Timestamp) -> bool {
+        self.not_before <= now.as_millis()
+    }
+
+    fn is_live(&self, now: Timestamp) -> bool {
+        self.has_begun(now) && now.as_millis() < self.expires
+    }
+}
+
+impl Roots {
+    /// Signs for the keys of a gateway: the first from `now` on, each further one a year later.
+    ///
+    /// # Errors
+    /// [`ProviderError::OtherRoot`] for a gateway of another organization.
+    pub fn delegate(&self, offer: &KeyOffer, old: OldKeys, now: Timestamp) -> Result<Renewal> {
+        let organization = self.organization();
+        if offer.organization != *organization.as_bytes() {
+            return Err(ProviderError::OtherRoot);
+        }
+        let first = number_at(now, offer.highest_number);
+        let lowest_honoured = match old {
+            OldKeys::Honoured => offer.lowest_honoured.max(1),
+            OldKeys::Disowned => first,
+        };
+        let (mut number, mut not_before) = (first, now);
+        let mut delegations = Vec::with_capacity(offer.keys.len());
+        for key in &offer.keys {
+            let draft = DelegationDraft {
+                organization,
+                number,
+                lowest_honoured,
+                gateway_key: GatewayPublicKey::from_slice(&key.0)?,
+                not_before,
+                expires: not_before.plus(LIFETIME),
+                root_index: self.chain().newest(),
+            };
+            delegations.push(Hex(draft.sign(self.root())?.encode_to_vec()));
+            (number, not_before) = (number.saturating_add(1), not_before.plus(SPACING));
+        }
+        Ok(Renewal { chain: KeptLink::all_of(self.chain()), delegations })
+    }
+}
+
+fn number_at(now: Timestamp, highest: u32) -> u32 {
+    let minutes = u32::try_from(now.as_millis() / NUMBER_STEP_MILLIS).unwrap_or(u32::MAX);
+    minutes.max(highest.saturating_add(1))
+}
+
+impl Organization {
+    /// Draws gateway keys and offers them to the root. They are used once [`Self::renew`] brings back what it signed;
+    /// an offer before is forgotten.
+    ///
+    /// # Errors
+    /// Those of the vault.
+    pub fn offer_keys(&self, rng: &mut impl CryptoRng) -> Result<KeyOffer> {
+        self.vault.write(|tx| offer(tx, &self.id, rng))
+    }
+
+    /// Takes into use what a root signed for the last offer: at once the first key, the others in their time. The
+    /// keys before are destroyed.
+    ///
+    /// # Errors
+    /// [`ProviderError::RootSucceeded`] for a root that was succeeded, [`ProviderError::OtherRoot`] for one of another
+    /// organization, [`ProviderError::NotOffered`] for keys of another offer; those of the vault.
+    pub fn renew(&self, renewal: &Renewal, now: Timestamp) -> Result<()> {
+        self.vault.write(|tx| adopt(tx, &self.id, renewal, now))?;
+        self.refresh_signer(now)?;
+        self.announce_replies();
+        Ok(())
+    }
+}
+
+/// Draws the keys of an offer.
+pub(crate) fn offer(
+    tx: &mut WriteTransaction<'_>,
+    organization: &OrganizationId,
+    rng: &mut impl CryptoRng,
+) -> Result<KeyOffer> {
+    let keys: Vec<_> = (0..KEYS_AHEAD).map(|_| GatewayKey::random(rng)).collect();
+    let seeds = keys.iter().map(|key| OfferedKey(Zeroizing::new(key.to_seed().to_vec())));
+    kept::put(tx, IDENTITY, OFFERED, &OfferedKeys(seeds.collect()))?;
+    let newest = rows(tx)?.pop();
+    Ok(KeyOffer {
+        organization: *organization.as_bytes(),
+        keys: keys.iter().map(|key| Hex(key.public().as_bytes().to_vec())).collect(),
+        highest_number: newest.as_ref().map_or(0, |(number, _)| *number),
+        lowest_honoured: newest.map_or(0, |(_, row)| row.lowest_honoured),
+    })
+}
+
+/// Puts what a root signed in place of the keys before, all of it or nothing.
+pub(crate) fn adopt(
+    tx: &mut WriteTransaction<'_>,
+    organization: &OrganizationId,
+    renewal: &Renewal,
+    now: Timestamp,
+) -> Result<()> {
+    let mut profile = Profile::load(tx)?;
+    let chain = checked_chain(&profile, organization, renewal)?;
+    let offered: OfferedKeys = kept::get(tx, IDENTITY, OFFERED)?.ok_or(ProviderError::NotOffered)?;
+    let before = rows(tx)?.pop();
+    let mut highest = before.as_ref().map_or(0, |(number, _)| *number);
+    let lowest_before = before.map_or(0, |(_, row)| row.lowest_honoured);
+    tx.delete_range(GATEWAY_KEYS, &KeyRange::all())?;
+    for (at, signed) in renewal.delegations.iter().enumerate() {
+        let signed = prost::Message::decode(signed.0.as_slice()).map_err(|_| ProviderError::NotOffered)?;
+        let delegation = Delegation::verify(&signed, organization, &chain)?;
+        let is_in_order = delegation.number() > highest
+            && delegation.root_index() == chain.newest()
+            && delegation.lowest_honoured() >= lowest_before
+            && (at > 0 || delegation.not_before() <= now.plus(CLOCK_SKEW))
+            && now < delegation.expires();
+        if !is_in_order {
+            return Err(ProviderError::NotOffered);
+        }
+        highest = delegation.number();
+        let row = GatewayKeyRow {
+            seed: offered.seed_of(delegation.gateway_key())?,
+            delegation: signed.encode_to_vec(),
+            lowest_honoured: delegation.lowest_honoured(),
+            not_before: delegation.not_before().as_millis(),
+            expires: delegation.expires().as_millis(),
+        };
+        kept::put(tx, GATEWAY_KEYS, &highest.to_be_bytes(), &row)?;
+    }
+    tx.delete(IDENTITY, OFFERED)?;
+    profile.set_chain(&chain);
+    profile.store(tx)
+}
+
+fn checked_chain(profile: &Profile, organization: &OrganizationId, renewal: &Renewal) -> Result<Successions> {
+    let chain = KeptLink::chain(&renewal.chain)?;
+    if chain.organization_id(&profile.domain.parse()?) != *organization || renewal.delegations.is_empty() {
+        return Err(ProviderError::OtherRoot);
+    }
+    if chain.continues(&profile.chain()?) { Ok(chain) } else { Err(ProviderError::RootSucceeded) }
+}
+
+impl OfferedKeys {
+    fn seed_of(&self, public: &GatewayPublicKey) -> Result<Zeroizing<Vec<u8>>> {
+        for OfferedKey(kept) in &self.0 {
+            if GatewayKey::from_seed(&*seed(kept)?).public() == *public {
+                return Ok(kept.clone());
+            }
+        }
+        Err(ProviderError::NotOffered)
+    }
+}
+
+/// The key to sign with at `now` and its delegation as the root signed it: the newest that has begun. One that is
+/// `used` already stays while the clock is behind its beginning by less than a day.
+pub(crate) fn key_at(
+    tx: &ReadTransaction<'_>,
+    used: Option<u32>,
+    now: Timestamp,
+) -> Result<(GatewayKey, Vec<u8>)> {
+    let rows = rows(tx)?;
+    let is_used = |number: u32, row: &GatewayKeyRow| {
+        used.is_some_and(|used| number <= used) && row.not_before <= now.plus(CLOCK_SKEW).as_millis()
+    };
+    let live = rows.iter().rfind(|(number, row)| row.is_live(now) || is_used(*number, row));
+    let begun = || rows.iter().rfind(|(_, row)| row.has_begun(now));
+    let (_, row) = live.or_else(begun).or(rows.first()).ok_or(ProviderError::NotFounded)?;
+    Ok((row.key()?, row.delegation.clone()))
+}
+
+/// Until when the gateway can go on without its root.
+pub(crate) fn last_end(tx: &ReadTransaction<'_>) -> Result<Timestamp> {
+    let end = rows(tx)?.iter().map(|(_, row)| row.expires).max();
+    Ok(Timestamp::from_millis(end.ok_or(ProviderError::NotFounded)?))
+}
+
+/// In the order of their numbers, which is that of their times.
+fn rows(tx: &ReadTransaction<'_>) -> Result<Vec<(u32, GatewayKeyRow)>> {
+    let rows = tx.scan(GATEWAY_KEYS, &KeyRange::all(), usize::MAX)?;
+    let parse = |(key, row): &(Vec<u8>, Zeroizing<Vec<u8>>)| {
+        let number = key.as_slice().try_into().map_err(|_| ProviderError::Damaged("gateway key"))?;
+        Ok((u32::from_be_bytes(number), GatewayKeyRow::decode(row)?))
+    };
+    rows.iter().map(parse).collect()
+}
+
+/// The current bundle and the key that signed it: whatever the organization says goes out under both.
+pub(crate) struct Signer {
+    bundle: Arc<KeyBundle>,
+    key: GatewayKey,
+}
+
+impl Signer {
+    /// Of the key that a bundle was signed with.
+    pub(crate) fn of(tx: &ReadTransaction<'_>, bundle: KeyBundle) -> Result<Self> {
+        let number = bundle.delegation().number().to_be_bytes();
+        let row: GatewayKeyRow =
+            kept::get(tx, GATEWAY_KEYS, &number)?.ok_or(ProviderError::Damaged("gateway key"))?;
+        Ok(Self { key: row.key()?, bundle: Arc::new(bundle) })
+    }
+
+    pub(crate) fn bundle(&self) -> &Arc<KeyBundle> {
+        &self.bundle
+    }
+
+    pub(crate) fn confirm(&self, grant: &GrantId, now: Timestamp) -> Confirmation {
+        Confirmation::sign(grant, self.bundle.delegation(), &self.key, now)
+    }
+
+    pub(crate) fn invite(
+        &self,
+        relay: &RelayOrigin,
+        link_code: LinkCode,
+        now: Timestamp,
+        rng: &mut impl CryptoRng,
+    ) -> Invitation {
+        let organization = *self.bundle.organization();
+        let draft = TicketDraft { relay, limits: TicketLimits::default() };
+        let ticket = draft.sign(&organization, self.bundle.delegation(), &self.key, now, rng);
+        Invitation {
+            relay: relay.clone(),
+            domain: self.bundle.domain().clone(),
+            organization,
+            ticket,
+            link_code,
+        }
+    }
+
+    /// Tells a relay the bundle, and the OAuth key to be known by.
+    pub(crate) async fn register(
+        &self,
+        directory: &DirectoryChannel,
+        relay: &RelayOrigin,
+        oauth_jwk: &str,
+        now: Timestamp,
+    ) -> Result<OrganizationState> {
+        let registration = Registration::sign(&self.bundle, relay, oauth_jwk, &self.key, now);
+        Ok(directory.register(&registration).await?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use sealcare_protocol::UnverifiedConfirmation;
+    use sealcare_vault::{Unlock, Vault};
+
+    const NOW: Timestamp = Timestamp::from_millis(1_767_225_600_000);
+
+    fn founded(dir: &std::path::Path) -> Organization {
+        let (unlock, rng) = (Unlock::SecretFile(dir.join("key")), &mut rand::rng());
+        let vault = Vault::create(&dir.join("vault"), &unlock, rng).unwrap();
+        let roots = Roots::draw("clinic.example".parse().unwrap(), rng);
+        let relay = "https://relay.example:7443".parse().unwrap();
+        Organization::found(Arc::new(vault), &roots, &relay, NOW, rng).unwrap()
+    }
+
+    #[test]
+    fn confirmations_of_every_key_hold() {
+        let dir = tempfile::tempdir().unwrap();
+        let organization = founded(dir.path());
+        let grant = GrantId::from_bytes([1; 32]);
+        let mut confirmations = Vec::new();
+        for year in 0..3 {
+            let now = NOW.plus(SPACING * year);
+            organization.rotate(now, &mut rand::rng()).unwrap();
+            confirmations.push(organization.signer().confirm(&grant, now));
+        }
+        for confirmation in confirmations {
+            let unverified = UnverifiedConfirmation::new(confirmation.signed().clone()).unwrap();
+            assert!(unverified.verify(organization.bundle().authority()).is_ok());
+        }
+    }
+
+    #[test]
+    fn numbers_rise_with_time_and_above_what_was_used() {
+        let minute = |minute: u64| Timestamp::from_millis(minute * NUMBER_STEP_MILLIS);
+        assert_eq!(number_at(minute(7), 0), 7);
+        assert_eq!(number_at(minute(7), 7), 8);
+        assert_eq!(number_at(minute(0), 0), 1);
+        assert_eq!(number_at(minute(u64::from(u32::MAX) + 5), 3), u32::MAX);
+    }
+}
