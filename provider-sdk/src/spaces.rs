@@ -39,6 +39,14 @@ pub(crate) const HELD: Space = Space::new(14, "held");
 pub(crate) const COUNTERS: Space = Space::new(15, "counters");
 /// Bundle hash → when it may be forgotten.
 pub(crate) const BUNDLES: Space = Space::new(16, "bundles");
+/// Grant → what is left to do of the wipe after its scope became narrower.
+pub(crate) const WIPES: Space = Space::new(17, "wipes");
+/// Grant → since when a restored vault waits for its next session.
+pub(crate) const AWAITED: Space = Space::new(18, "awaited grants");
+/// When silent grants were looked for last; which life of the relay's store was met last.
+pub(crate) const WATCH: Space = Space::new(19, "watch");
+/// Delegation number → gateway key and what the root signed for it.
+pub(crate) const GATEWAY_KEYS: Space = Space::new(20, "gateway keys");
 
 pub(crate) fn session_key(grant: &GrantId, session: &SessionId) -> Vec<u8> {
     [&grant.as_bytes()[..], session.as_bytes()].concat()
