@@ -65,7 +65,7 @@ impl SharedScope {
         Self { types: types.into_iter().collect(), from: None }
     }
 
-    fn to_scope(&self) -> Result<Scope> {
+    pub(crate) fn to_scope(&self) -> Result<Scope> {
         let types = self.types.iter().map(|name| name.name().parse()).collect::<Result<_, _>>()?;
         Ok(Scope { types, from: self.from })
     }

@@ -189,6 +189,16 @@ impl GrantRow {
         Scope { types: self.types.clone(), from: self.from }
     }
 
+    /// Whether another statement stands at the organization than the one of this installation.
+    pub(crate) fn is_overruled(&self) -> bool {
+        self.heard.as_ref().is_some_and(|heard| heard.stored_revision > self.revision)
+    }
+
+    /// Whether the organization has said that the newest statement stands.
+    pub(crate) fn is_statement_confirmed(&self) -> bool {
+        self.heard.as_ref().is_some_and(|heard| heard.stored_revision == self.revision)
+    }
+
     /// The grant's names and keys.
     pub(crate) fn identity(&self, account: &AccountSecret) -> GrantIdentity {
         let deposit = account.deposit_key(&self.relay, self.deposit_number);

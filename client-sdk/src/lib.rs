@@ -22,6 +22,7 @@
 mod acceptance;
 mod account;
 mod bundle;
+mod choice;
 mod error;
 #[cfg(test)]
 mod fixture;
@@ -50,4 +51,4 @@ pub use sealcare_transport::{BundleFault, TransportError, Trust, danger};
 pub use sealcare_vault::{Unlock, Vault, VaultError};
 pub use sharing::{PassOutcome, ShareProgress, SharedGrant};
 pub use source::{RecordChange, RecordSource};
-pub use status::{GrantState, GrantStatus};
+pub use status::{GrantState, GrantStatus, StatementState};

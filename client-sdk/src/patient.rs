@@ -32,7 +32,7 @@ pub struct Patient {
     pub(crate) deadline: Duration,
     /// One pass over the outboxes at a time.
     pub(crate) passes: Mutex<()>,
-    /// How many stops were begun here; each is heard by the deposits under way.
+    /// How many stops and other choices were made here; each is heard by the deposits under way.
     pub(crate) stops: watch::Sender<u64>,
     person: Person,
 }

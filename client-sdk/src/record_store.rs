@@ -71,10 +71,7 @@ impl<'a, 'v> RecordWriter<'a, 'v> {
             id: record.id().as_str().to_owned(),
             type_name: record.record_type().name().to_owned(),
             version: 0,
-            start_ms: record
-                .effective()
-                .start()
-                .map(|start| u64::try_from(start.as_millisecond()).unwrap_or(0)),
+            start_ms: start_ms(record),
             state: RecordState::Present,
             former: BTreeMap::new(),
         };
@@ -118,6 +115,12 @@ impl<'a, 'v> RecordWriter<'a, 'v> {
         self.tx.put(ACCOUNT, VERSION, &self.version.to_be_bytes())?;
         Ok(self.counts)
     }
+}
+
+/// The first instant that a record holds, milliseconds since 1970; before 1970 is 0.
+pub(crate) fn start_ms(record: &Record) -> Option<u64> {
+    let start = record.effective().start()?;
+    Some(u64::try_from(start.as_millisecond()).unwrap_or(0))
 }
 
 /// What `was` had been and was, without what `now` is; one entry a type, so that it stays small.

@@ -57,6 +57,8 @@ pub enum PassOutcome {
         /// Data envelopes that were deposited now.
         bodies: u64,
     },
+    /// The patient has paused the grant: signs of life go, and no record.
+    Paused,
     /// The grant is stopped, and the organization has not confirmed yet.
     RevocationPending,
     /// The grant is stopped and confirmed; there is nothing to do.
@@ -179,6 +181,7 @@ impl Patient {
                 Packed::Some => {}
                 Packed::All => break Ok(PassOutcome::Deposited { bodies }),
                 Packed::Full => break Ok(PassOutcome::Waiting { bodies }),
+                Packed::Paused => break Ok(PassOutcome::Paused),
             }
         }
     }
@@ -219,7 +222,8 @@ impl Patient {
         }
         let envelopes = channel.fetch_replies(&sessions).await?;
         let now = self.clock.now();
-        self.store.write(move |tx| replies::read(tx, &grant, &envelopes, now)).await?;
+        let store = self.store.clone();
+        self.store.write(move |tx| replies::read(tx, &store, &grant, &envelopes, now)).await?;
         let report = channel.grant_status().await?;
         if report.is_revoked {
             return Err(TransportError::GrantRevoked.into());
@@ -243,6 +247,7 @@ impl Patient {
                     self.store.write(move |tx| bodies::pack(tx, &grant)).await?;
                 }
                 Settled::Again => return Err(ClientError::Unsettled),
+                Settled::Dropped => {}
             }
             self.report_progress(grant, on_progress).await?;
         }
@@ -256,25 +261,38 @@ impl Patient {
     }
 
     async fn deposit(&self, grant: GrantId, channel: &PatientChannel, flight: &Flight) -> Result<Settled> {
-        let outcome = self.unless_stopped(grant, channel.deposit(flight.envelopes.clone())).await?;
+        let deposit = channel.deposit(flight.envelopes.clone());
+        let Some(outcome) = self.while_in_flight(grant, flight, deposit).await? else {
+            return Ok(Settled::Dropped);
+        };
         let (flight, now) = (flight.clone(), self.clock.now());
         self.store.write(move |tx| settle::deposit(tx, &grant, &flight, outcome, now)).await
     }
 
-    /// Begins `call` only while the grant is active, and drops it as soon as it is stopped: nothing follows a stop.
-    async fn unless_stopped<T>(
+    /// Begins `call` only while the grant is active and `flight` is its batch, and drops it as soon as that is no
+    /// longer so: nothing follows a stop, and nothing that the patient took back follows another choice. None if
+    /// the batch was dropped.
+    async fn while_in_flight<T>(
         &self,
         grant: GrantId,
+        flight: &Flight,
         call: impl Future<Output = Result<T, TransportError>> + Send,
-    ) -> Result<T> {
+    ) -> Result<Option<T>> {
         let mut stops = self.stops.subscribe();
         let mut call = pin!(call);
         loop {
-            self.store.read(move |tx| GrantRow::load_active(tx, &grant).map(drop)).await?;
+            let flight = flight.clone();
+            let look = move |tx: &sealcare_vault::ReadTransaction<'_>| {
+                GrantRow::load_active(tx, &grant)?;
+                flight.is_in_flight(tx, &grant)
+            };
+            if !self.store.read(look).await? {
+                return Ok(None);
+            }
             tokio::select! {
                 biased;
                 stopped = stops.changed() => stopped.map_err(|_| ClientError::Stopped)?,
-                done = &mut call => return Ok(done?),
+                done = &mut call => return Ok(Some(done?)),
             }
         }
     }
@@ -296,25 +314,51 @@ mod tests {
     use std::future::{pending, poll_fn};
 
     use super::*;
-    use crate::fixture::Fixture;
+    use crate::{acceptance::SharedScope, fixture::Fixture};
 
-    #[tokio::test]
-    async fn a_stop_ends_the_deposit_under_way_and_lets_none_begin() {
-        let fixture = Fixture::new().await;
-        let (patient, grant) = (&fixture.patient, fixture.grant);
+    async fn in_flight(fixture: &Fixture) -> Flight {
+        let (grant, bundle) = (fixture.grant, fixture.bundle.clone());
+        let seal = move |tx: &mut sealcare_vault::WriteTransaction<'_>| {
+            flight::next(tx, &grant, &bundle, crate::fixture::NOW)
+        };
+        fixture.patient.store.write(seal).await.unwrap().unwrap()
+    }
+
+    /// What becomes of a deposit that never ends by itself, once `choose` was done; and of one that begins then.
+    async fn interrupted(
+        fixture: &Fixture,
+        choose: impl Future<Output = Result<()>>,
+    ) -> [Result<Option<()>>; 2] {
+        let (patient, grant, flight) = (&fixture.patient, fixture.grant, in_flight(fixture).await);
         let (begun, has_begun) = tokio::sync::oneshot::channel();
         let deposit = async {
             begun.send(()).unwrap();
             pending::<Result<(), TransportError>>().await
         };
-        let stop = async {
+        let choose = async {
             has_begun.await.unwrap();
-            patient.begin_revocation(grant).await
+            choose.await
         };
-        let (deposited, stopped) = tokio::join!(patient.unless_stopped(grant, deposit), stop);
-        stopped.unwrap();
-        assert!(matches!(deposited, Err(ClientError::Revoked)));
+        let (deposited, chosen) = tokio::join!(patient.while_in_flight(grant, &flight, deposit), choose);
+        chosen.unwrap();
         let never = poll_fn(|_| -> std::task::Poll<Result<(), TransportError>> { panic!("it began") });
-        assert!(matches!(patient.unless_stopped(grant, never).await, Err(ClientError::Revoked)));
+        [deposited, patient.while_in_flight(grant, &flight, never).await]
+    }
+
+    #[tokio::test]
+    async fn a_stop_ends_the_deposit_under_way_and_lets_none_begin() {
+        let fixture = Fixture::new().await;
+        let [under_way, next] = interrupted(&fixture, fixture.patient.begin_revocation(fixture.grant)).await;
+        assert!(matches!((under_way, next), (Err(ClientError::Revoked), Err(ClientError::Revoked))));
+    }
+
+    #[tokio::test]
+    async fn another_scope_or_a_pause_drops_the_deposit_under_way() {
+        let fixture = Fixture::new().await;
+        let nothing = SharedScope::of([]);
+        let narrowed = interrupted(&fixture, fixture.patient.change_scope(fixture.grant, &nothing)).await;
+        assert!(matches!(narrowed, [Ok(None), Ok(None)]));
+        let paused = interrupted(&fixture, fixture.patient.pause(fixture.grant)).await;
+        assert!(matches!(paused, [Ok(None), Ok(None)]));
     }
 }

@@ -7,7 +7,7 @@ use sealcare_protocol::{Domain, GrantId, OrganizationId, RelayOrigin, ShortCode,
 use crate::{
     account::Account,
     error::Result,
-    grant::{GrantRow, Phase},
+    grant::{Flow, GrantRow, Phase},
     patient::Patient,
 };
 
@@ -26,6 +26,8 @@ pub struct GrantStatus {
     pub created: Timestamp,
     /// Where it is in its life.
     pub state: GrantState,
+    /// Whether the organization has taken what was chosen last: accepted, another scope, a pause, its end.
+    pub statement: StatementState,
     /// Names of the shared types.
     pub types: BTreeSet<String>,
     /// Records that begin before are not shared.
@@ -58,6 +60,8 @@ pub enum GrantState {
     Unanswered,
     /// It shares.
     Active,
+    /// The patient has paused it.
+    Paused,
     /// Stopped; the organization has not confirmed.
     RevocationPending,
     /// Stopped; the organization confirmed at this time, by its clock.
@@ -65,6 +69,18 @@ pub enum GrantState {
         /// When.
         at: Timestamp,
     },
+}
+
+/// Whether the organization has taken the patient's newest statement.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum StatementState {
+    /// Not heard yet.
+    Pending,
+    /// It stands.
+    Confirmed,
+    /// A later one stands, which does not prove to be the patient's. Here at most what both allow is shared; any
+    /// choice made here replaces it.
+    Overruled,
 }
 
 impl Patient {
@@ -82,22 +98,29 @@ impl Patient {
 }
 
 fn status(account: &Account, id: GrantId, row: GrantRow) -> GrantStatus {
-    let state = match (row.phase, &row.heard) {
-        (Phase::Active, None) => GrantState::Unanswered,
-        (Phase::Active, Some(_)) => GrantState::Active,
-        (Phase::Revoking, _) => GrantState::RevocationPending,
-        (Phase::Revoked(at), _) => GrantState::Revoked { at: Timestamp::from_millis(at) },
+    let state = match (row.phase, row.flow, &row.heard) {
+        (Phase::Active, Flow::Paused, _) => GrantState::Paused,
+        (Phase::Active, Flow::Active, None) => GrantState::Unanswered,
+        (Phase::Active, Flow::Active, Some(_)) => GrantState::Active,
+        (Phase::Revoking, ..) => GrantState::RevocationPending,
+        (Phase::Revoked(at), ..) => GrantState::Revoked { at: Timestamp::from_millis(at) },
     };
     let mut refusals = BTreeMap::new();
     for (_, reason) in row.heard.iter().flat_map(|heard| &heard.refusals) {
         *refusals.entry(reason.clone()).or_default() += 1;
     }
+    let statement = match &row {
+        row if row.is_overruled() => StatementState::Overruled,
+        row if row.is_statement_confirmed() => StatementState::Confirmed,
+        _ => StatementState::Pending,
+    };
     let identity = row.identity(&account.secret);
     let views = row.heard.iter().flat_map(|heard| &heard.views_ms);
     GrantStatus {
         grant: id,
         short_code: ShortCode::derive(&id, &identity.grant_key.public()),
         state,
+        statement,
         types: row.types.iter().map(|name| name.as_str().to_owned()).collect(),
         from: row.from,
         records_pending: row.outbox.records_pending,

@@ -33,6 +33,8 @@ pub(crate) const FLIGHTS: Space = Space::new(10, "flights");
 pub(crate) const REPLY_KEYS: Space = Space::new(11, "reply keys");
 /// Grant id → link code, until first confirmed.
 pub(crate) const LINK_CODES: Space = Space::new(12, "link codes");
+/// Grant id ‖ blinded record id: told again though its change was told.
+pub(crate) const REPEATS: Space = Space::new(13, "records to tell again");
 
 /// A shared vault.
 #[derive(Clone)]

@@ -4,10 +4,10 @@ use bytes::Bytes;
 use sealcare_protocol::{Body, Change, ChangeState, EncodedBody, GrantId, SealError};
 use sealcare_vault::{ReadTransaction, WriteTransaction};
 
-use super::{UNCONFIRMED_MAX, numbered};
+use super::{UNCONFIRMED_MAX, numbered, repeats};
 use crate::{
     error::{ClientError, Result},
-    grant::GrantRow,
+    grant::{Flow, GrantRow},
     record_store::{RecordRow, RecordState, changes_after, load_record},
     store::BODIES,
 };
@@ -15,11 +15,11 @@ use crate::{
 /// Bodies that are packed in one transaction.
 const BODIES_A_TURN: usize = 16;
 /// Changes that are looked up at a time.
-const PAGE_CHANGES: usize = 512;
+pub(super) const PAGE_CHANGES: usize = 512;
 /// Changes that are looked at for one body; most may be out of scope.
 const CHANGES_MAX: usize = 8_192;
 /// Bytes of changes that are tried as one body; the protocol's bound is 1 MiB before compression.
-const INFLATED_TARGET: usize = 900 * 1024;
+pub(super) const INFLATED_TARGET: usize = 900 * 1024;
 /// What a change costs beside its JSON and id.
 const CHANGE_OVERHEAD: usize = 128;
 
@@ -32,11 +32,16 @@ pub(crate) enum Packed {
     Some,
     /// As many numbers are unconfirmed as may be.
     Full,
+    /// The grant is paused: nothing is packed.
+    Paused,
 }
 
 /// Packs the next changes into bodies.
 pub(crate) fn pack(tx: &mut WriteTransaction<'_>, id: &GrantId) -> Result<Packed> {
     let mut row = GrantRow::load_active(tx, id)?;
+    if row.flow == Flow::Paused {
+        return Ok(Packed::Paused);
+    }
     let mut packed = Packed::Some;
     for _ in 0..BODIES_A_TURN {
         if row.outbox.next - row.outbox.confirmed_below >= UNCONFIRMED_MAX {
@@ -63,6 +68,18 @@ pub(crate) fn load(tx: &ReadTransaction<'_>, id: &GrantId, number: u64) -> Resul
     Ok(Some(EncodedBody::from_kept(split(&kept)?.1)?))
 }
 
+/// Keeps the body of a number, which holds `records` records.
+pub(crate) fn put(
+    tx: &mut WriteTransaction<'_>,
+    id: &GrantId,
+    number: u64,
+    records: u32,
+    body: &EncodedBody,
+) -> Result<()> {
+    let value = zeroize::Zeroizing::new([&records.to_be_bytes()[..], &body.to_kept()].concat());
+    Ok(tx.put_wrapped(id.as_bytes(), BODIES, &numbered(id, number), &value)?)
+}
+
 fn split(kept: &[u8]) -> Result<(u32, &[u8])> {
     let (count, body) = kept.split_first_chunk::<4>().ok_or(ClientError::Kept(BODIES.name()))?;
     Ok((u32::from_be_bytes(*count), body))
@@ -70,49 +87,61 @@ fn split(kept: &[u8]) -> Result<(u32, &[u8])> {
 
 /// Packs one body and moves past the changes in it; false if no change was left.
 fn pack_one(tx: &mut WriteTransaction<'_>, id: &GrantId, row: &mut GrantRow) -> Result<bool> {
-    let found = gather(tx, row)?;
-    let Some(scanned) = found.scanned else { return Ok(false) };
-    let mut changes = found.changes;
-    loop {
-        if changes.is_empty() {
-            row.outbox.scanned = scanned;
-            return Ok(true);
-        }
-        let last = changes.last().map_or(scanned, |(version, _)| *version);
-        let (kept, is_whole) = match encode(&changes) {
-            Ok(body) => (body, changes.len() == found.count),
+    let mut again = repeats::gather(tx, id, row)?;
+    if !again.is_empty() {
+        add(tx, id, row, &mut again)?;
+        repeats::forget(tx, &again)?;
+        return Ok(true);
+    }
+    let Gathered { mut changes, scanned } = gather(tx, row)?;
+    let Some(scanned) = scanned else { return Ok(false) };
+    let count = changes.len();
+    add(tx, id, row, &mut changes)?;
+    let last = changes.last().filter(|_| changes.len() < count).map(|(version, _)| *version);
+    row.outbox.advance(last.unwrap_or(scanned));
+    Ok(true)
+}
+
+/// Makes a body of the changes that fit, and leaves in `changes` those that are dealt with: they are in the body,
+/// or it is one that fits none.
+fn add<P>(
+    tx: &mut WriteTransaction<'_>,
+    id: &GrantId,
+    row: &mut GrantRow,
+    changes: &mut Vec<(P, Change)>,
+) -> Result<()> {
+    while !changes.is_empty() {
+        let body = match encode(changes) {
+            Ok(body) => body,
             Err(SealError::BodyTooLarge) => {
                 changes.truncate(changes.len() / 2);
                 continue;
             }
             Err(SealError::RecordTooLarge) => {
                 row.outbox.records_too_large += 1;
-                row.outbox.scanned = last;
-                return Ok(true);
+                break;
             }
             Err(error) => return Err(error.into()),
         };
         let count = u32::try_from(changes.len()).map_err(|_| ClientError::Kept(BODIES.name()))?;
-        let value = zeroize::Zeroizing::new([&count.to_be_bytes()[..], &kept.to_kept()].concat());
-        tx.put_wrapped(id.as_bytes(), BODIES, &numbered(id, row.outbox.next), &value)?;
+        put(tx, id, row.outbox.next, count, &body)?;
         row.outbox.next += 1;
         row.outbox.records_pending += u64::from(count);
-        row.outbox.scanned = if is_whole { scanned } else { last };
-        return Ok(true);
+        break;
     }
+    Ok(())
 }
 
 struct Gathered {
     /// In order, with their versions.
     changes: Vec<(u64, Change)>,
-    count: usize,
     /// The last version that was looked at, in scope or not.
     scanned: Option<u64>,
 }
 
-/// The next changes that the scope covers, about as many as a body holds.
+/// The next changes that the scope covers and that were not told, about as many as a body holds.
 fn gather(tx: &ReadTransaction<'_>, row: &GrantRow) -> Result<Gathered> {
-    let mut gathered = Gathered { changes: Vec::new(), count: 0, scanned: None };
+    let mut gathered = Gathered { changes: Vec::new(), scanned: None };
     let (mut bytes, mut looked_at) = (0, 0);
     'pages: while looked_at < CHANGES_MAX {
         let page = changes_after(tx, gathered.scanned.unwrap_or(row.outbox.scanned), PAGE_CHANGES)?;
@@ -122,7 +151,8 @@ fn gather(tx: &ReadTransaction<'_>, row: &GrantRow) -> Result<Gathered> {
         looked_at += page.len();
         for (version, key) in page {
             let (record, json) = load_record(tx, &key)?;
-            if let Some(change) = change(row, record, json)? {
+            let told = |name: &str, start| row.outbox.was_told(version, name, start);
+            if let Some(change) = change(row, &record, &json.into(), told)? {
                 bytes += size(&change);
                 if bytes > INFLATED_TARGET && !gathered.changes.is_empty() {
                     break 'pages;
@@ -132,11 +162,10 @@ fn gather(tx: &ReadTransaction<'_>, row: &GrantRow) -> Result<Gathered> {
             gathered.scanned = Some(version);
         }
     }
-    gathered.count = gathered.changes.len();
     Ok(gathered)
 }
 
-fn size(change: &Change) -> usize {
+pub(super) fn size(change: &Change) -> usize {
     let json = match &change.state {
         ChangeState::Upsert(json) => json.len(),
         ChangeState::Tombstone => 0,
@@ -144,31 +173,35 @@ fn size(change: &Change) -> usize {
     json + change.record_id.len() + CHANGE_OVERHEAD
 }
 
-fn covers(row: &GrantRow, type_name: &str, start_ms: Option<u64>) -> bool {
-    let from = row.from.map_or(0, sealcare_protocol::Timestamp::as_millis);
-    let is_since = from == 0 || start_ms.is_some_and(|start| start >= from);
-    is_since && row.types.iter().any(|name| name.as_str() == type_name)
-}
-
-/// What a grant is told of a record: how it is; that it is gone, if the grant may have had it; or nothing.
-fn change(row: &GrantRow, record: RecordRow, json: Vec<u8>) -> Result<Option<Change>> {
-    let is_covered = covers(row, &record.type_name, record.start_ms);
-    let (type_name, state) = if is_covered && record.state == RecordState::Present {
-        (record.type_name, ChangeState::Upsert(Bytes::from(json)))
-    } else if record.version <= row.accepted_version {
-        return Ok(None);
-    } else if is_covered {
-        (record.type_name, ChangeState::Tombstone)
+/// What a grant is told of a record, unless it was `told`: how it is; that it is gone, if the grant may have had
+/// it; or nothing.
+pub(super) fn change(
+    row: &GrantRow,
+    record: &RecordRow,
+    json: &Bytes,
+    told: impl Fn(&str, Option<u64>) -> bool,
+) -> Result<Option<Change>> {
+    let had = |name: &str, start| {
+        row.covers(name, start) && row.may_have_had(record.version, name, start) && !told(name, start)
+    };
+    let is_present = record.state == RecordState::Present && row.covers(&record.type_name, record.start_ms);
+    let (type_name, state) = if is_present {
+        if told(&record.type_name, record.start_ms) {
+            return Ok(None);
+        }
+        (&record.type_name, ChangeState::Upsert(json.clone()))
+    } else if had(&record.type_name, record.start_ms) {
+        (&record.type_name, ChangeState::Tombstone)
     } else {
-        // An update has moved it out of the scope, by its type or its time.
-        let former = record.former.into_iter().find(|(name, start)| covers(row, name, *start));
+        // An update may have moved it out of the scope, by its type or its time.
+        let former = record.former.iter().find(|(name, start)| had(name, **start));
         let Some((name, _)) = former else { return Ok(None) };
         (name, ChangeState::Tombstone)
     };
-    Ok(Some(Change { record_id: record.id, type_name: type_name.parse()?, state }))
+    Ok(Some(Change { record_id: record.id.clone(), type_name: type_name.parse()?, state }))
 }
 
-fn encode(changes: &[(u64, Change)]) -> Result<EncodedBody, SealError> {
+fn encode<P>(changes: &[(P, Change)]) -> Result<EncodedBody, SealError> {
     Body { changes: changes.iter().map(|(_, change)| change.clone()).collect() }.encode()
 }
 

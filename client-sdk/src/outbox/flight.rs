@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use sealcare_protocol::{
-    EnvelopeHeader, GrantId, GrantState, KeyBundle, LinkCode, SealedInit, SenderSession, SessionStart,
-    Statement, Terms, Timestamp,
+    EnvelopeHeader, GrantId, KeyBundle, LinkCode, SealedInit, SenderSession, SessionStart, Terms, Timestamp,
 };
 use sealcare_transport::{DEPOSIT_BYTES_MAX, DEPOSIT_ENVELOPES_MAX};
 use sealcare_vault::{ReadTransaction, WriteTransaction};
@@ -16,7 +15,7 @@ use super::{UNCONFIRMED_MAX, bodies, replies};
 use crate::{
     account::Account,
     error::{ClientError, Result},
-    grant::{GrantRow, SessionNeed, SessionRow},
+    grant::{Flow, GrantRow, SessionNeed, SessionRow},
     store::{FLIGHTS, LINK_CODES, SESSIONS},
 };
 
@@ -35,7 +34,8 @@ pub(crate) struct Flight {
     pub(crate) envelopes: Vec<Bytes>,
 }
 
-/// The batch to upload next: the one in flight, else a newly sealed one; none if there is nothing to send.
+/// The batch to upload next: the one in flight, else a newly sealed one; none if there is nothing to send. Of a
+/// paused grant only the init of a session is sealed.
 pub(crate) fn next(
     tx: &mut WriteTransaction<'_>,
     id: &GrantId,
@@ -55,7 +55,9 @@ pub(crate) fn next(
     } else {
         load_session(tx, id)?
     };
-    seal_bodies(tx, id, &mut session, &mut envelopes)?;
+    if row.flow == Flow::Active {
+        seal_bodies(tx, id, &mut session, &mut envelopes)?;
+    }
     if envelopes.is_empty() {
         return Ok(None);
     }
@@ -71,9 +73,8 @@ fn needs_session(row: &GrantRow, now: Timestamp) -> bool {
     let Some(session) = &row.session else { return true };
     let age = now.since(session.started);
     let is_full = row.outbox.next - row.outbox.confirmed_below >= UNCONFIRMED_MAX;
-    session.succession == SessionNeed::Successor
-        || (age >= SESSION_LIFETIME && !is_full)
-        || (row.heard.is_none() && age >= patience(session.unanswered))
+    let is_due = age >= SESSION_LIFETIME || (row.heard.is_none() && age >= patience(session.unanswered));
+    session.succession == SessionNeed::Successor || (is_due && !is_full)
 }
 
 /// How long the `unanswered`th init in a row is waited for.
@@ -91,9 +92,8 @@ fn start_session(
 ) -> Result<SealedInit> {
     let account = Account::load(tx)?;
     let grant = row.identity(&account.secret);
-    row.revision = Statement::next_revision(row.revision, now);
     let code = tx.get(LINK_CODES, id.as_bytes())?;
-    let terms = Terms { revision: row.revision, state: GrantState::Active, scope: row.scope() };
+    let terms = Terms { revision: row.revision, state: row.flow.into(), scope: row.scope() };
     let code = code.map(|code| LinkCode::from_slice(&code)).transpose()?;
     let statement = grant.statement(terms, account.person, code);
     let base = row.outbox.confirmed_below;

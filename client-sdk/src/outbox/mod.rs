@@ -7,13 +7,18 @@
 //! 3. [`settle`]: the relay's answer clears the batch, or says what to do instead.
 //! 4. [`replies`]: a sealed reply deletes the bodies that it confirms.
 //!
+//! Another scope goes across all of it: [`coverage`] knows what was told under which, [`withdrawal`] empties what
+//! is not to leave any more, [`repeats`] tells the rest of it again.
+//!
 //! Not here: the network (`sharing`), and what a bundle is good for (`bundle`).
 
 pub(crate) mod bodies;
 pub(crate) mod coverage;
 pub(crate) mod flight;
+mod repeats;
 pub(crate) mod replies;
 pub(crate) mod settle;
+pub(crate) mod withdrawal;
 
 use sealcare_protocol::GrantId;
 use sealcare_vault::WriteTransaction;
@@ -21,7 +26,7 @@ use sealcare_vault::WriteTransaction;
 use crate::{
     error::Result,
     grant::{GrantRow, Outbox},
-    store::{BODIES, FLIGHTS, REPLY_KEYS, SESSIONS},
+    store::{BODIES, FLIGHTS, REPEATS, REPLY_KEYS, SESSIONS},
 };
 
 /// Numbers that may be unconfirmed at a time.
@@ -44,7 +49,7 @@ pub(crate) fn renew_sender(tx: &mut WriteTransaction<'_>, id: &GrantId, row: &mu
 
 /// Deletes all that a grant has under its wrapping key, but for the link code.
 pub(crate) fn clear(tx: &mut WriteTransaction<'_>, id: &GrantId) -> Result<()> {
-    for space in [BODIES, FLIGHTS, SESSIONS, REPLY_KEYS] {
+    for space in [BODIES, FLIGHTS, SESSIONS, REPLY_KEYS, REPEATS] {
         tx.delete_prefix(space, id.as_bytes())?;
     }
     Ok(())

@@ -1,15 +1,19 @@
 //! The organization's sealed replies: what they confirm is deleted, what they ask for is noted.
 
 use bytes::Bytes;
-use sealcare_protocol::{EnvelopeHeader, GrantId, RefusalReason, Reply, ReplyKey, SessionId, Timestamp};
+use sealcare_protocol::{
+    EnvelopeHeader, GrantId, GrantState, RefusalReason, Reply, ReplyKey, SessionId, Timestamp,
+};
 use sealcare_vault::{KeyRange, ReadTransaction, WriteTransaction};
 use zeroize::Zeroizing;
 
-use super::{bodies, numbered, renew_sender};
+use super::{bodies, coverage, numbered, renew_sender};
 use crate::{
+    account::Account,
+    choice,
     error::{ClientError, Result},
-    grant::{GrantRow, Heard, SessionNeed},
-    store::{BODIES, LINK_CODES, REPLY_KEYS},
+    grant::{Flow, GrantRow, Heard},
+    store::{BODIES, LINK_CODES, REPLY_KEYS, Store},
 };
 
 /// Sessions whose replies are asked for; the relay keeps no more.
@@ -45,6 +49,7 @@ pub(crate) fn sessions(tx: &ReadTransaction<'_>, id: &GrantId) -> Result<Vec<Ses
 /// Reads the replies that open and are newer than what was read; others are the relay's noise.
 pub(crate) fn read(
     tx: &mut WriteTransaction<'_>,
+    store: &Store,
     id: &GrantId,
     envelopes: &[Bytes],
     now: Timestamp,
@@ -62,7 +67,7 @@ pub(crate) fn read(
         let before = std::ops::Bound::Excluded(&key.key[..]);
         tx.delete_range(REPLY_KEYS, &KeyRange::new(std::ops::Bound::Included(id.as_bytes()), before))?;
         put(tx, id, &KeyRow { counter, ..key })?;
-        apply(tx, id, &mut row, &reply, now)?;
+        apply(tx, store, id, &mut row, &reply, now)?;
         break;
     }
     Ok(())
@@ -74,6 +79,7 @@ fn is_of(envelope: &[u8], session: &SessionId) -> bool {
 
 fn apply(
     tx: &mut WriteTransaction<'_>,
+    store: &Store,
     id: &GrantId,
     row: &mut GrantRow,
     reply: &Reply,
@@ -87,18 +93,39 @@ fn apply(
     if let Some(session) = &mut row.session {
         session.unanswered = 0;
     }
+    heed(tx, store, id, row, reply)?;
     if reply.resync || reply.next_sequence > row.outbox.sealed_below {
         return renew_sender(tx, id, row);
     }
     confirm(tx, id, row, reply.next_sequence)?;
-    if reply.stored_revision > row.revision {
-        // Another installation said something later; what this one says must be later still.
-        row.revision = reply.stored_revision;
-        if let Some(session) = &mut row.session {
-            session.succession = SessionNeed::Successor;
-        }
-    }
     row.save(tx, id)
+}
+
+/// Takes the statement that stands at the organization, if it is not this installation's: whole where its mark
+/// shows that the patient made it on another device; otherwise only as far as it shares less.
+fn heed(
+    tx: &mut WriteTransaction<'_>,
+    store: &Store,
+    id: &GrantId,
+    row: &mut GrantRow,
+    reply: &Reply,
+) -> Result<()> {
+    let identity = row.identity(&Account::load(tx)?.secret);
+    let (scope, flow) = match (reply.verified_terms(&identity), &reply.stored) {
+        (Some(own), _) if own.revision >= row.revision => {
+            row.revision = own.revision;
+            (own.scope, own.state.into())
+        }
+        (None, Some(claimed)) if row.is_overruled() => {
+            let flow = if claimed.state == GrantState::Paused { Flow::Paused } else { row.flow };
+            (coverage::intersection(&row.scope(), &claimed.scope), flow)
+        }
+        _ => return Ok(()),
+    };
+    if scope == row.scope() && flow == row.flow {
+        return Ok(());
+    }
+    choice::restate(tx, store, id, row, scope, flow)
 }
 
 /// Deletes the bodies below `next`.

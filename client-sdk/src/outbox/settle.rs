@@ -24,6 +24,8 @@ pub(crate) enum Settled {
     Deposited,
     /// A new session, or a new sender, sends it again.
     Again,
+    /// It is no more in flight: the patient chose otherwise meanwhile.
+    Dropped,
 }
 
 /// Takes the relay's answer to the deposit of `flight`.
@@ -36,7 +38,7 @@ pub(crate) fn deposit(
 ) -> Result<Settled> {
     let mut row = GrantRow::load_active(tx, id)?;
     if !flight.is_in_flight(tx, id)? {
-        return Ok(Settled::Again);
+        return Ok(Settled::Dropped);
     }
     tx.delete(FLIGHTS, id.as_bytes())?;
     match outcome {
@@ -60,7 +62,7 @@ pub(crate) fn deposit(
 }
 
 /// Takes what the relay says of the current session: what it has let go, fetched or expired, must be confirmed
-/// under seal within a day, else it is sent again in a new session to a fresh bundle.
+/// under seal within a day, the statement too, else it is sent again in a new session to a fresh bundle.
 pub(crate) fn report(
     tx: &mut WriteTransaction<'_>,
     id: &GrantId,
@@ -69,12 +71,13 @@ pub(crate) fn report(
 ) -> Result<()> {
     let mut row = GrantRow::load_active(tx, id)?;
     let Some(mut session) = row.session else { return Ok(()) };
-    let is_waiting = row.outbox.sealed_below > row.outbox.confirmed_below;
+    let is_settled = row.is_statement_confirmed() || row.is_overruled();
+    let is_waiting = row.outbox.sealed_below > row.outbox.confirmed_below || !is_settled;
     // A session that the relay has forgotten delivers nothing any more.
     let is_gone =
         report.sessions.iter().find(|known| known.session == session.id).map_or(is_waiting, |known| {
             session.base.saturating_add(known.gone_below) > row.outbox.confirmed_below
-                || (row.heard.is_none() && known.init_is_gone)
+                || (known.init_is_gone && !is_settled)
         });
     if is_gone {
         let since = *session.gone_since.get_or_insert(now);

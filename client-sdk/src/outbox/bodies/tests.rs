@@ -118,7 +118,7 @@ async fn no_more_numbers_are_given_than_may_be_unconfirmed() {
 }
 
 fn told(row: &GrantRow, record: &RecordRow) -> Option<(String, &'static str)> {
-    change(row, record.clone(), b"{}".to_vec()).unwrap().map(|change| {
+    change(row, record, &Bytes::from_static(b"{}"), |_, _| false).unwrap().map(|change| {
         let state = match change.state {
             ChangeState::Upsert(_) => "upsert",
             ChangeState::Tombstone => "tombstone",
