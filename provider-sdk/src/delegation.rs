@@ -5,15 +5,13 @@
 //! before, so that the gateway changes its key by itself for three years. The root never meets the vault: what
 //! travels is a [`KeyOffer`] one way and a [`Renewal`] back, neither of them secret.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use prost::Message as _;
 use rand_core::CryptoRng;
 use sealcare_protocol::{
-    Confirmation, Delegation, DelegationDraft, GatewayKey, GatewayPublicKey, GrantId, Invitation, KeyBundle,
-    LinkCode, OrganizationId, Registration, RelayOrigin, Successions, TicketDraft, TicketLimits, Timestamp,
+    Delegation, DelegationDraft, GatewayKey, GatewayPublicKey, OrganizationId, Successions, Timestamp,
 };
-use sealcare_transport::{DirectoryChannel, OrganizationState};
 use sealcare_vault::{KeyRange, ReadTransaction, WriteTransaction};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -275,6 +273,12 @@ pub(crate) fn last_end(tx: &ReadTransaction<'_>) -> Result<Timestamp> {
     Ok(Timestamp::from_millis(end.ok_or(ProviderError::NotFounded)?))
 }
 
+/// The key of a delegation's number.
+pub(crate) fn kept_key(tx: &ReadTransaction<'_>, number: u32) -> Result<GatewayKey> {
+    let row: Option<GatewayKeyRow> = kept::get(tx, GATEWAY_KEYS, &number.to_be_bytes())?;
+    row.ok_or(ProviderError::Damaged(GatewayKeyRow::NAME))?.key()
+}
+
 /// In the order of their numbers, which is that of their times.
 fn rows(tx: &ReadTransaction<'_>) -> Result<Vec<(u32, GatewayKeyRow)>> {
     let rows = tx.scan(GATEWAY_KEYS, &KeyRange::all(), usize::MAX)?;
@@ -285,94 +289,9 @@ fn rows(tx: &ReadTransaction<'_>) -> Result<Vec<(u32, GatewayKeyRow)>> {
     rows.iter().map(parse).collect()
 }
 
-/// The current bundle and the key that signed it: whatever the organization says goes out under both.
-pub(crate) struct Signer {
-    bundle: Arc<KeyBundle>,
-    key: GatewayKey,
-}
-
-impl Signer {
-    /// Of the key that a bundle was signed with.
-    pub(crate) fn of(tx: &ReadTransaction<'_>, bundle: KeyBundle) -> Result<Self> {
-        let number = bundle.delegation().number().to_be_bytes();
-        let row: GatewayKeyRow =
-            kept::get(tx, GATEWAY_KEYS, &number)?.ok_or(ProviderError::Damaged("gateway key"))?;
-        Ok(Self { key: row.key()?, bundle: Arc::new(bundle) })
-    }
-
-    pub(crate) fn bundle(&self) -> &Arc<KeyBundle> {
-        &self.bundle
-    }
-
-    pub(crate) fn confirm(&self, grant: &GrantId, now: Timestamp) -> Confirmation {
-        Confirmation::sign(grant, self.bundle.delegation(), &self.key, now)
-    }
-
-    pub(crate) fn invite(
-        &self,
-        relay: &RelayOrigin,
-        link_code: LinkCode,
-        now: Timestamp,
-        rng: &mut impl CryptoRng,
-    ) -> Invitation {
-        let organization = *self.bundle.organization();
-        let draft = TicketDraft { relay, limits: TicketLimits::default() };
-        let ticket = draft.sign(&organization, self.bundle.delegation(), &self.key, now, rng);
-        Invitation {
-            relay: relay.clone(),
-            domain: self.bundle.domain().clone(),
-            organization,
-            ticket,
-            link_code,
-        }
-    }
-
-    /// Tells a relay the bundle, and the OAuth key to be known by.
-    pub(crate) async fn register(
-        &self,
-        directory: &DirectoryChannel,
-        relay: &RelayOrigin,
-        oauth_jwk: &str,
-        now: Timestamp,
-    ) -> Result<OrganizationState> {
-        let registration = Registration::sign(&self.bundle, relay, oauth_jwk, &self.key, now);
-        Ok(directory.register(&registration).await?)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    use sealcare_protocol::UnverifiedConfirmation;
-    use sealcare_vault::{Unlock, Vault};
-
-    const NOW: Timestamp = Timestamp::from_millis(1_767_225_600_000);
-
-    fn founded(dir: &std::path::Path) -> Organization {
-        let (unlock, rng) = (Unlock::SecretFile(dir.join("key")), &mut rand::rng());
-        let vault = Vault::create(&dir.join("vault"), &unlock, rng).unwrap();
-        let roots = Roots::draw("clinic.example".parse().unwrap(), rng);
-        let relay = "https://relay.example:7443".parse().unwrap();
-        Organization::found(Arc::new(vault), &roots, &relay, NOW, rng).unwrap()
-    }
-
-    #[test]
-    fn confirmations_of_every_key_hold() {
-        let dir = tempfile::tempdir().unwrap();
-        let organization = founded(dir.path());
-        let grant = GrantId::from_bytes([1; 32]);
-        let mut confirmations = Vec::new();
-        for year in 0..3 {
-            let now = NOW.plus(SPACING * year);
-            organization.rotate(now, &mut rand::rng()).unwrap();
-            confirmations.push(organization.signer().confirm(&grant, now));
-        }
-        for confirmation in confirmations {
-            let unverified = UnverifiedConfirmation::new(confirmation.signed().clone()).unwrap();
-            assert!(unverified.verify(organization.bundle().authority()).is_ok());
-        }
-    }
 
     #[test]
     fn numbers_rise_with_time_and_above_what_was_used() {

@@ -11,11 +11,12 @@ use sealcare_protocol::{
 use sealcare_vault::{KeyRange, ReadTransaction, Space, Vault, WriteTransaction};
 use serde::{Deserialize, Serialize};
 
-use crate::delegation::{Signer, key_at};
+use crate::delegation::key_at;
 use crate::error::{ProviderError, Result};
 use crate::invitation::InvitationRow;
 use crate::kept::{self, Kept};
 use crate::organization::{Organization, Profile, load_bundle, seed, store_bundle};
+use crate::signer::Signer;
 use crate::spaces::{BUNDLES, EPOCH_SEEDS, EPOCHS, INVITATIONS, SEEN_SESSIONS, epoch_wrapping_key};
 
 /// A bundle is signed anew after a day, so that it always has six days to live.

@@ -44,6 +44,8 @@ mod organization;
 mod reply;
 mod revocation;
 mod root;
+mod signer;
+mod silence;
 mod spaces;
 mod subscriber;
 

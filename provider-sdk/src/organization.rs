@@ -16,10 +16,11 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, watch};
 use zeroize::Zeroizing;
 
-use crate::delegation::{self, OldKeys, Signer};
+use crate::delegation::{self, OldKeys};
 use crate::error::{ProviderError, Result};
 use crate::kept::{self, Kept, KeptLink};
 use crate::root::Roots;
+use crate::signer::Signer;
 use crate::spaces::{IDENTITY, STATEMENTS};
 use crate::subscriber::LinkState;
 
