@@ -13,7 +13,7 @@ use std::{
 use rand::RngExt as _;
 use sealcare_protocol::Clock;
 use sealcare_transport::{
-    Batch, Delivery, LaneRange, OrganizationChannel, Subscription, TransportError, Trust,
+    Batch, Delivery, LaneRange, OrganizationChannel, Subscription, Trust,
 };
 use tokio::{sync::watch, time};
 use tokio_util::sync::CancellationToken;
@@ -87,7 +87,7 @@ impl Subscriber {
         while !stop.is_cancelled() {
             let outcome = self.stay_subscribed(&stop).await;
             let was_live = *self.state.borrow() == LinkState::Live;
-            self.state.send_replace(LinkState::Connecting);
+            self.stand(LinkState::Connecting);
             match outcome {
                 Ok(()) if stop.is_cancelled() => break,
                 Err(error) if error.needs_reopening() => return Err(error),
@@ -110,11 +110,16 @@ impl Subscriber {
             () = stop.cancelled() => return Ok(()),
             opened = self.channel.subscribe(&[], CREDIT) => opened?,
         };
-        self.state.send_replace(LinkState::CatchingUp);
+        self.stand(LinkState::CatchingUp);
         tokio::select! {
             outcome = self.take_deliveries(subscription, stop) => outcome,
             outcome = self.keep_answering() => outcome,
         }
+    }
+
+    fn stand(&self, state: LinkState) {
+        self.organization.set_caught_up(state);
+        self.state.send_replace(state);
     }
 
     /// Returns when the stream ends, on `stop`, or to try halted grants anew.
@@ -130,7 +135,7 @@ impl Subscriber {
             };
             match delivery {
                 None => return Ok(()),
-                Some(Delivery::CaughtUp { .. }) => drop(self.state.send_replace(LinkState::Live)),
+                Some(Delivery::CaughtUp { .. }) => self.stand(LinkState::Live),
                 Some(Delivery::Batch(batch)) => {
                     match self.take_batch(&subscription, batch, halted, stop).await? {
                         ControlFlow::Continue(still_halted) => halted = still_halted,
@@ -189,15 +194,11 @@ impl Subscriber {
         let mut after = None;
         loop {
             let page = self.channel.list_revoked(after, REVOKED_PAGE).await?;
-            let last = page.revocations.last().cloned().and_then(|stop| stop.verify().ok());
             let (organization, now) = (Arc::clone(&self.organization), self.clock.now());
             let revocations = page.revocations;
             blocking(move || organization.take_tombstones(&revocations, now)).await?;
-            match last {
-                Some(stop) if page.has_more => after = Some(*stop.grant()),
-                None if page.has_more => return Err(TransportError::Response("tombstone").into()),
-                _ => break,
-            }
+            let Some(next) = page.next else { break };
+            after = Some(next);
         }
         let organization = Arc::clone(&self.organization);
         blocking(move || organization.tombstones_taken()).await

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use sealcare_proto::v1 as wire;
-use sealcare_protocol::{GrantId, Incarnation, UnverifiedRevocation};
+use sealcare_protocol::{GrantId, Incarnation, UnverifiedConfirmation, UnverifiedRevocation};
 
 use crate::error::{Result, TransportError};
 
@@ -74,8 +74,10 @@ pub struct Page {
 pub struct RevokedPage {
     /// In the order of grant ids.
     pub revocations: Vec<UnverifiedRevocation>,
-    /// Whether there are more after these.
-    pub has_more: bool,
+    /// The organization's own words, for grants that nobody else has closed.
+    pub confirmations: Vec<UnverifiedConfirmation>,
+    /// After which grant the next page begins; none after the last page.
+    pub next: Option<GrantId>,
 }
 
 impl Cursor {
@@ -93,6 +95,19 @@ impl Cursor {
 impl LaneRange {
     pub(crate) fn to_wire(self) -> wire::AcknowledgedRange {
         wire::AcknowledgedRange { lane: self.lane, first: self.first, last: self.last }
+    }
+}
+
+impl RevokedPage {
+    pub(crate) fn from_wire(wire: wire::ListRevokedResponse) -> Result<Self> {
+        let malformed = TransportError::Response("list of revocations");
+        let next = wire.more.then(|| GrantId::from_slice(&wire.last)).transpose();
+        let confirmations = wire.confirmations.into_iter().map(UnverifiedConfirmation::new);
+        Ok(Self {
+            revocations: wire.revocations.into_iter().map(UnverifiedRevocation::new).collect(),
+            confirmations: confirmations.collect::<Result<_, _>>().map_err(|_| malformed)?,
+            next: next.map_err(|_| malformed)?,
+        })
     }
 }
 

@@ -7,9 +7,7 @@ use sealcare_proto::v1::{
     self as wire, delivery_service_client::DeliveryServiceClient,
     directory_service_client::DirectoryServiceClient,
 };
-use sealcare_protocol::{
-    Clock, Confirmation, GrantId, KeyBundle, OrganizationId, RelayOrigin, UnverifiedRevocation,
-};
+use sealcare_protocol::{Clock, Confirmation, GrantId, KeyBundle, OrganizationId, RelayOrigin};
 use tonic::{Request, Response, Status, metadata::MetadataValue, transport::Channel};
 use zeroize::Zeroizing;
 
@@ -147,8 +145,7 @@ impl OrganizationChannel {
                 async move { client.list_revoked(request?).await }
             })
             .await?;
-        let revocations = answer.revocations.into_iter().map(UnverifiedRevocation::new).collect();
-        Ok(RevokedPage { revocations, has_more: answer.more })
+        RevokedPage::from_wire(answer)
     }
 
     /// Mirrors a newer bundle.

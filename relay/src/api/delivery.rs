@@ -108,7 +108,7 @@ impl DeliveryService for Delivery {
         &self,
         request: Request<wire::ConfirmRevocationRequest>,
     ) -> Result<Response<wire::ConfirmRevocationResponse>, Status> {
-        let Services { store, auth, clock, revoked, .. } = &self.0;
+        let Services { store, auth, clock, revoked, streams, .. } = &self.0;
         let Caller(organization) = auth.organization(&request)?;
         let signed = request.into_inner().confirmation.ok_or_else(|| refuse(Reason::Malformed))?;
         let confirmation = UnverifiedConfirmation::new(signed).map_err(|_| refuse(Reason::Malformed))?;
@@ -120,6 +120,7 @@ impl DeliveryService for Delivery {
         confirmed.map_err(store_refusal)?;
         // A grant that was still open is closed by it, and its envelopes are to go.
         revoked.notify_one();
+        streams.recheck();
         Ok(Response::new(wire::ConfirmRevocationResponse {}))
     }
 
@@ -140,8 +141,16 @@ impl DeliveryService for Delivery {
         let items_max = usize::try_from(items_max).unwrap_or(usize::MAX);
         let (found, progress) =
             self.0.store.list_revoked(organization, after, items_max).await.map_err(store_refusal)?;
-        let revocations = found.into_iter().filter_map(|tombstone| tombstone.revocation).collect();
-        Ok(Response::new(wire::ListRevokedResponse { revocations, more: progress == Progress::More }))
+        let last = found.last().map_or_else(Bytes::new, |last| Bytes::copy_from_slice(last.grant.as_bytes()));
+        let (mut revocations, mut confirmations) = (Vec::new(), Vec::new());
+        for tombstone in found {
+            match (tombstone.revocation, tombstone.confirmation) {
+                (Some(revocation), _) => revocations.push(revocation),
+                (None, confirmation) => confirmations.extend(confirmation),
+            }
+        }
+        let more = progress == Progress::More;
+        Ok(Response::new(wire::ListRevokedResponse { revocations, more, confirmations, last }))
     }
 }
 

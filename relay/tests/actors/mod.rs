@@ -69,9 +69,25 @@ impl Running {
         Self::start_with(|_| {}).await
     }
 
-    #[allow(clippy::disallowed_methods, reason = "the test awaits the task when it stops the relay")]
     pub(crate) async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::start_in(tempfile::tempdir().unwrap(), change).await
+    }
+
+    /// Stopped, and started again on what it has stored.
+    pub(crate) async fn restarted(mut self) -> Self {
+        self.stop().await.unwrap();
+        Self::start_in(self.folder, |_| {}).await
+    }
+
+    /// Stopped, and started again on an empty store.
+    pub(crate) async fn replaced(mut self) -> Self {
+        self.stop().await.unwrap();
+        std::fs::remove_dir_all(self.folder.path().join("data")).unwrap();
+        Self::start_in(self.folder, |_| {}).await
+    }
+
+    #[allow(clippy::disallowed_methods, reason = "the test awaits the task when it stops the relay")]
+    async fn start_in(folder: tempfile::TempDir, change: impl FnOnce(&mut Config)) -> Self {
         let (mut config, certificate) = config(folder.path());
         config.sweep_every = Duration::from_secs(1);
         change(&mut config);

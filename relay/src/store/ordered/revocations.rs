@@ -151,26 +151,17 @@ pub(super) fn list_revoked(
     items_max: usize,
 ) -> Result<(Vec<Tombstone>, Progress)> {
     let prefix = layout::tombstones(organization);
-    let end = layout::end_of(&prefix);
-    let mut from =
+    let from =
         after.map_or_else(|| prefix.clone(), |after| layout::after(&layout::tombstone(organization, &after)));
-    let mut tombstones = Vec::new();
-    loop {
-        let found = rows.scan(Space::Rows, &from, &end, items_max.saturating_add(1))?;
-        let Some((last, _)) = found.last() else { return Ok((tombstones, Progress::Done)) };
-        from = layout::after(last);
-        for (key, value) in found {
-            let grant = layout::grant_of(&key).ok_or(StoreError::Corrupt("tombstone"))?;
-            let row: TombstoneRow = decode("tombstone", value)?;
-            if row.revocation.is_none() {
-                continue;
-            }
-            if tombstones.len() >= items_max {
-                return Ok((tombstones, Progress::More));
-            }
-            tombstones.push(row.of(grant));
-        }
-    }
+    let mut found = rows.scan(Space::Rows, &from, &layout::end_of(&prefix), items_max.saturating_add(1))?;
+    let progress = if found.len() > items_max { Progress::More } else { Progress::Done };
+    found.truncate(items_max);
+    let tombstones = found.into_iter().map(|(key, value)| {
+        let grant = layout::grant_of(&key).ok_or(StoreError::Corrupt("tombstone"))?;
+        let row: TombstoneRow = decode("tombstone", value)?;
+        Ok(row.of(grant))
+    });
+    Ok((tombstones.collect::<Result<_>>()?, progress))
 }
 
 /// Revoked grants of which something may still lie in a lane or in the engine's files, damaged rows included.
