@@ -58,6 +58,14 @@ impl UnverifiedKeyBundle {
         Ok(Self { signed, fields })
     }
 
+    /// The domain that it claims: good for asking there, and for nothing else.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`].
+    pub fn claimed_domain(&self) -> Result<Domain> {
+        self.fields.domain.parse()
+    }
+
     /// Checks chain, id, delegation, signature, lifetime and epochs.
     ///
     /// # Errors

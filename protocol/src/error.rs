@@ -81,6 +81,35 @@ pub enum SealError {
     Exhausted,
 }
 
+/// Why a typed recovery code is not one. Groups are counted from 1.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CodeError {
+    /// Not as many groups as a code has.
+    #[error("the code does not have 14 groups of 5")]
+    Groups,
+    /// These groups do not pass their checks.
+    #[error("{}", mistyped(.groups))]
+    Mistyped {
+        /// Which, rising.
+        groups: Vec<usize>,
+    },
+    /// Every group passes, and all together do not.
+    #[error("the code's last group does not fit the others: more than one symbol is mistyped")]
+    Checksum,
+    /// Of a version that this program does not read.
+    #[error("the code is of a later version")]
+    Version,
+}
+
+fn mistyped(groups: &[usize]) -> String {
+    let named: Vec<_> = groups.iter().map(usize::to_string).collect();
+    match named.as_slice() {
+        [one] => format!("group {one} of the code is mistyped"),
+        several => format!("groups {} of the code are mistyped", several.join(", ")),
+    }
+}
+
 /// Why a patient's call is refused.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]

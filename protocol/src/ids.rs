@@ -1,6 +1,6 @@
 //! Names of things: fixed-size, compared whole, printed only as a redacted tag.
 
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 use data_encoding::HEXLOWER;
 use rand_core::CryptoRng;
@@ -137,6 +137,18 @@ impl fmt::Display for ShortCode {
     }
 }
 
+impl FromStr for ShortCode {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let malformed = Error::Malformed("short code");
+        let (head, tail) = text.split_at_checked(4).ok_or(malformed)?;
+        let letters = [head, tail.strip_prefix('-').ok_or(malformed)?].concat();
+        let bytes = data_encoding::BASE32_NOPAD.decode(letters.as_bytes()).map_err(|_| malformed)?;
+        bytes.try_into().map(Self).map_err(|_| malformed)
+    }
+}
+
 impl fmt::Debug for ShortCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("ShortCode")
@@ -151,6 +163,15 @@ mod tests {
     fn debug_shows_no_byte_of_the_id() {
         let id = GrantId::from_bytes([0xab; 32]);
         assert!(!format!("{id:?}").contains("abab"));
+    }
+
+    #[test]
+    fn a_short_code_is_read_back() {
+        let code = ShortCode([1, 2, 3, 4, 0xff]);
+        assert_eq!(code.to_string().parse(), Ok(code));
+        for bad in ["", "ABCD", "ABCD-EFG", "ABCDEFGH", "ABCD-EFGHI", "abcd-efgh", "ééé-ABCD"] {
+            assert_eq!(bad.parse::<ShortCode>(), Err(Error::Malformed("short code")), "{bad}");
+        }
     }
 
     #[test]

@@ -36,6 +36,7 @@ mod registration;
 mod reply;
 mod revocation;
 mod sender;
+mod sheet_code;
 mod statement;
 mod succession;
 mod terms;
@@ -54,7 +55,7 @@ pub use envelope::{
     DataHeader, ENVELOPE_BYTES_MAX, EnvelopeHeader, INIT_BYTES, InitHeader, REPLY_BYTES, ReplyHeader,
 };
 pub use epoch::{EPOCHS_MAX, EpochEntry, EpochKey, EpochPeriod, EpochPublicKey, missing_epochs};
-pub use error::{CallError, DataRefusal, Error, InitRefusal, Result, SealError};
+pub use error::{CallError, CodeError, DataRefusal, Error, InitRefusal, Result, SealError};
 pub use ids::{
     BundleHash, GrantId, Incarnation, KeyId, OrganizationId, SenderId, SessionId, ShortCode, TicketId,
 };

@@ -17,7 +17,7 @@ use crate::{
     invitation::LinkCode,
     keys::{DepositKey, DepositPublicKey, GrantKey},
     reply::ReplyKey,
-    statement::{Person, Statement},
+    statement::{GrantState, Person, Scope, Statement},
     terms::{MarkKey, Terms},
     time::Timestamp,
 };
@@ -57,6 +57,13 @@ impl GrantIdentity {
             grant_key: account.grant_key(&id),
             mark_key: account.mark_key(&id),
         }
+    }
+
+    /// The statement of a recovered device, which does not know yet what was chosen: it says nothing, not even whose
+    /// the grant is. An organization that knows the grant answers with what stands.
+    pub fn silent_statement(&self) -> Statement {
+        let terms = Terms { revision: 0, state: GrantState::Paused, scope: Scope::default() };
+        self.statement(terms, Person::unnamed(), None)
     }
 
     /// States `terms` for the grant, marked for the account's other devices.

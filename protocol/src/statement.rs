@@ -121,6 +121,11 @@ impl Person {
         Ok(Self { name: name.to_owned(), birth_date: birth_date.to_owned() })
     }
 
+    /// Nobody, where a statement that says nothing needs a person in form.
+    pub(crate) fn unnamed() -> Self {
+        Self { name: "-".to_owned(), birth_date: "1000-01-01".to_owned() }
+    }
+
     /// The name.
     pub fn name(&self) -> &str {
         &self.name

@@ -34,12 +34,13 @@ pub(crate) enum Label {
     // Hashes.
     GrantId,
     LinkCode,
+    SheetCode,
     ShortCode,
 }
 
 impl Label {
     #[cfg(test)]
-    const ALL: [Self; 22] = [
+    const ALL: [Self; 23] = [
         Self::Bundle,
         Self::Call,
         Self::Confirm,
@@ -61,6 +62,7 @@ impl Label {
         Self::Reply,
         Self::GrantId,
         Self::LinkCode,
+        Self::SheetCode,
         Self::ShortCode,
     ];
 
@@ -88,6 +90,7 @@ impl Label {
             Self::Reply => b"hs/1 reply\0",
             Self::GrantId => b"hs/1 grant\0",
             Self::LinkCode => b"hs/1 link-code\0",
+            Self::SheetCode => b"hs/1 sheet\0",
             Self::ShortCode => b"hs/1 short-code\0",
         }
     }

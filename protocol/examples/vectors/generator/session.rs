@@ -52,6 +52,7 @@ fn keys() -> Value {
         "epoch_public_key": hex(epoch_public_key(&bundle)),
         "epoch_key_id": hex(epoch.id().as_bytes()),
         "account_secret": hex(world::ACCOUNT_SECRET),
+        "recovery_code": world::account().to_code().replace('\n', "-"),
         "relay_origin": world::relay().as_str(),
         "deposit_key_seed": hex(*world::deposit().to_seed()),
         "deposit_public_key": hex(grant.deposit_key.as_bytes()),
