@@ -18,7 +18,7 @@ use crate::{
     delivery_hook::DeliveryHook,
     error::{Error, Result},
     retention::Schedule,
-    store::ordered::FREE_BYTES_MIN,
+    store::{embedded::EngineName, ordered::FREE_BYTES_MIN},
 };
 
 const SHUTDOWN_SECS: u64 = 10;
@@ -56,6 +56,8 @@ pub enum LogFormat {
 pub struct Config {
     /// Folder of the store and the operator's socket.
     pub data: PathBuf,
+    /// The engine of the store; a data folder keeps the one it began with.
+    pub store: EngineName,
     /// Where patients and organizations call.
     pub listen: SocketAddr,
     /// What they call it; part of what they sign.
@@ -99,6 +101,9 @@ pub struct Overrides {
     /// Folder for the store and the operator's socket.
     #[arg(long, value_name = "DIR", env = "SEALCARE_RELAY_DATA")]
     pub data: Option<PathBuf>,
+    /// Engine of the store. A data folder keeps the one it began with.
+    #[arg(long, value_name = "ENGINE", env = "SEALCARE_RELAY_STORE")]
+    pub store: Option<EngineName>,
     /// Address to listen on.
     #[arg(long, value_name = "ADDR", env = "SEALCARE_RELAY_LISTEN")]
     pub listen: Option<SocketAddr>,
@@ -126,6 +131,7 @@ pub struct Overrides {
 #[serde(deny_unknown_fields, default)]
 struct File {
     data: Option<PathBuf>,
+    store: Option<EngineName>,
     listen: Option<SocketAddr>,
     origin: Option<String>,
     ops_listen: Option<SocketAddr>,
@@ -153,6 +159,7 @@ impl Config {
     pub fn new(data: PathBuf, listen: SocketAddr, origin: RelayOrigin, tls: TlsFiles) -> Self {
         Self {
             data,
+            store: EngineName::default(),
             listen,
             origin,
             tls,
@@ -214,6 +221,7 @@ fn merge(file: File, over: Overrides) -> Result<Config> {
         .parse()
         .map_err(|_| Error::Config("`origin` is not `https://host:port` in lower case".into()))?;
     let mut config = Config::new(data, listen, origin, tls.ok_or_else(|| missing("tls"))?);
+    config.store = over.store.or(file.store).unwrap_or_default();
     config.ops_listen = over.ops_listen.or(file.ops_listen);
     config.rates = file.rates;
     config.log_format = over.log_format.or(file.log.format).unwrap_or_default();
@@ -269,6 +277,7 @@ mod tests {
         };
         assert!(refusal("colour = 1").contains("colour"));
         assert!(refusal("").contains("data"));
+        assert!(refusal("store = \"paper\"").contains("paper"));
         assert!(refusal("listen = \"nowhere\"").contains("address"));
         let with = |line: &str| refusal(&EXAMPLE.replace("shutdown_secs = 10", line));
         assert!(with("shutdown_secs = 0").contains("shutdown_secs"));

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::store::StoreError;
+use crate::store::{StoreError, embedded::EngineName};
 
 /// The relay's result.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -25,6 +25,14 @@ pub enum Error {
     /// An address cannot be listened on.
     #[error("cannot listen: {0}")]
     Listen(std::io::Error),
+    /// The data folder has its store in another engine than the configuration names.
+    #[error("the data folder's store is in {there}: set `store = \"{there}\"`, not \"{asked}\"")]
+    OtherEngine {
+        /// Whose the store is.
+        there: EngineName,
+        /// What was asked for.
+        asked: EngineName,
+    },
     /// The storage engine does not open.
     #[error("storage: {0}")]
     Storage(&'static str),
@@ -34,6 +42,9 @@ pub enum Error {
     /// A key for access tokens cannot be made.
     #[error("no key for access tokens")]
     TokenKey,
+    /// The system gives no random numbers.
+    #[error("no random numbers")]
+    Randomness,
     /// The server failed.
     #[error("server failed")]
     Server,
@@ -47,7 +58,7 @@ impl Error {
     /// (EX_TEMPFAIL), else 1.
     pub fn exit_status(&self) -> u8 {
         match self {
-            Self::Config(_) => 64,
+            Self::Config(_) | Self::OtherEngine { .. } => 64,
             Self::Store(StoreError::Unavailable) | Self::Listen(_) => 75,
             _ => 1,
         }

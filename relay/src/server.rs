@@ -6,8 +6,6 @@ use std::{
     fs, io, net::SocketAddr, os::unix::fs::PermissionsExt as _, path::Path, sync::Arc, time::Duration,
 };
 
-use rand::TryRng as _;
-use rand::rngs::SysRng;
 use sealcare_proto::{
     DESCRIPTORS,
     v1::{
@@ -15,7 +13,7 @@ use sealcare_proto::{
         directory_service_server::DirectoryServiceServer, mailbox_service_server::MailboxServiceServer,
     },
 };
-use sealcare_protocol::{Clock, Incarnation, SystemClock};
+use sealcare_protocol::{Clock, SystemClock};
 use tokio::{
     net::{TcpListener, UnixListener},
     sync::Notify,
@@ -40,10 +38,7 @@ use crate::{
     incoming::{connections, tls_config},
     operator::SOCKET,
     retention::Sweeper,
-    store::{
-        Store, StoreError,
-        ordered::{FjallKeys, OrderedStore, engine::EngineError},
-    },
+    store::{Store, StoreError, embedded},
     telemetry,
 };
 
@@ -253,21 +248,9 @@ async fn routes(
 }
 
 async fn open_store(config: &Config) -> Result<Arc<dyn Store>> {
-    let file_error = |source| Error::File { path: config.data.clone(), source };
-    fs::create_dir_all(&config.data).map_err(file_error)?;
-    fs::set_permissions(&config.data, fs::Permissions::from_mode(0o700)).map_err(file_error)?;
-    let (folder, free_bytes_min) = (config.data.join("store"), config.free_bytes_min);
-    let open = move || {
-        let engine = FjallKeys::open(&folder).map_err(|error| match error {
-            EngineError::Damaged => Error::Storage("the engine found damage"),
-            EngineError::Failed => Error::Storage("the engine does not open; is another relay using it?"),
-        })?;
-        let mut id = [0; Incarnation::SIZE];
-        SysRng.try_fill_bytes(&mut id).map_err(|_| Error::TokenKey)?;
-        Ok(OrderedStore::open(Arc::new(engine), Incarnation::from_bytes(id), free_bytes_min)?)
-    };
-    let opened: Result<OrderedStore> =
-        tokio::task::spawn_blocking(open).await.map_err(|_| StoreError::Unavailable)?;
+    let (data, engine, free_bytes_min) = (config.data.clone(), config.store, config.free_bytes_min);
+    let open = move || embedded::open(&data, engine, free_bytes_min);
+    let opened = tokio::task::spawn_blocking(open).await.map_err(|_| StoreError::Unavailable)?;
     Ok(Arc::new(opened?))
 }
 

@@ -10,6 +10,7 @@ pub mod batch;
 #[cfg(any(test, feature = "test-util"))]
 #[allow(clippy::unwrap_used, reason = "these are tests, also where another crate runs them")]
 pub mod conformance;
+pub mod embedded;
 pub mod error;
 pub mod ordered;
 pub mod types;
@@ -134,8 +135,8 @@ pub trait Mailboxes: Send + Sync {
         now: Timestamp,
     ) -> Result<()>;
 
-    /// The organization's tombstones in order of grant id, and whether there are more. Those that only its own
-    /// word made are left out.
+    /// The organization's tombstones in order of grant id, and whether there are more; also of grants that only
+    /// its own word has closed.
     ///
     /// # Errors
     /// `Unavailable`, `Corrupt`.
