@@ -70,7 +70,7 @@ fn cases() -> Vec<(&'static str, Vec<u8>, u64, XmlFault)> {
         (
             "another encoding, declared",
             text("<?xml version=\"1.0\" encoding=\"UTF-16\"?><HealthData/>"),
-            1,
+            0,
             XmlFault::Encoding,
         ),
         ("another encoding, undeclared", latin, 12, XmlFault::Encoding),

@@ -24,6 +24,9 @@ mod draft;
 mod export;
 mod pairing;
 
+#[cfg(any(test, feature = "test-util"))]
+pub mod generated;
+
 pub use archive::import_zip;
 pub use document::import_xml;
 
