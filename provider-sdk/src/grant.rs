@@ -105,6 +105,14 @@ pub(crate) struct Binding {
     /// Whom staff or the invitation expect.
     pub(crate) name: String,
     pub(crate) birth_date: String,
+    /// Nothing from paper, or staff compared the short code: a restored grant need not be compared again.
+    #[serde(default = "was_compared")]
+    pub(crate) is_compared: bool,
+}
+
+/// For rows from before this was kept.
+const fn was_compared() -> bool {
+    true
 }
 
 impl Kept for Binding {
@@ -133,6 +141,25 @@ pub(crate) struct StatementRow {
     /// Bytes of records that are kept back while it is held; none once that were too many and all were dropped.
     #[serde(default = "nothing_kept_back")]
     pub(crate) kept_back_bytes: Option<u64>,
+    /// When a session was last accepted; 0 in rows from before this was kept.
+    #[serde(default)]
+    renewed: u64,
+    /// What the application was told of its silence.
+    #[serde(default)]
+    pub(crate) notice: Notice,
+    /// When everything was last asked for again because data was lost; 0 for never.
+    #[serde(default)]
+    pub(crate) resync_at: u64,
+}
+
+/// What the application was told of a grant's silence, in order.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Notice {
+    #[default]
+    None,
+    Stale,
+    Lapsed,
 }
 
 /// For rows from before this was counted.
@@ -159,7 +186,32 @@ impl StatementRow {
             since: now.as_millis(),
             heard: now.as_millis(),
             kept_back_bytes: nothing_kept_back(),
+            renewed: now.as_millis(),
+            notice: Notice::None,
+            resync_at: 0,
         }
+    }
+
+    /// A session was accepted.
+    pub(crate) fn renew(&mut self, lease: Timestamp, now: Timestamp) {
+        self.lease_until = self.lease_until.max(lease.as_millis());
+        self.heard = now.as_millis();
+        self.renewed = now.as_millis();
+        self.notice = Notice::None;
+    }
+
+    /// When a session was last accepted.
+    pub(crate) const fn renewed(&self) -> u64 {
+        if self.renewed == 0 { self.heard } else { self.renewed }
+    }
+
+    pub(crate) const fn is_lapsed(&self, now: Timestamp) -> bool {
+        now.as_millis() >= self.lease_until
+    }
+
+    /// So much of what is kept back was taken out.
+    pub(crate) fn kept_back_fewer(&mut self, bytes: u64) {
+        self.kept_back_bytes = self.kept_back_bytes.map(|kept| kept.saturating_sub(bytes));
     }
 
     pub(crate) fn statement(&self) -> Result<Statement> {
@@ -181,7 +233,7 @@ impl StatementRow {
     fn status(&self, statement: &Statement, now: Timestamp) -> GrantStatus {
         if !self.held.is_empty() {
             GrantStatus::Held
-        } else if now.as_millis() >= self.lease_until {
+        } else if self.is_lapsed(now) {
             GrantStatus::Lapsed
         } else if statement.state == GrantState::Paused {
             GrantStatus::Paused
@@ -253,31 +305,36 @@ impl Organization {
         self.vault.read(|tx| Ok(Profile::load(tx)?.needs_tombstones))
     }
 
-    /// Lets a held grant through, after staff compared its [`ShortCode`] and the person: what was kept back is
-    /// delivered now (or, if it was more than 64 MiB, sent again by the patient's app), and the person counts as the expected one from here on.
+    /// Lets a held grant through, `seen` as staff saw it when they compared its [`ShortCode`] and the person. Only
+    /// the reasons that they saw are cleared, the person's only if it is still the same one; the answer holds those
+    /// that are left. With the last one, what was kept back is delivered (or, if it was more than 64 MiB, sent again
+    /// by the patient's app), and the person counts as the expected one from here on.
     ///
     /// # Errors
     /// [`ProviderError::UnknownGrant`], [`ProviderError::NotHeld`], and those of the vault.
-    pub fn admit(&self, grant: &GrantId, now: Timestamp) -> Result<()> {
-        self.vault.write(|tx| {
+    pub fn admit(&self, seen: &Grant, now: Timestamp) -> Result<BTreeSet<HoldReason>> {
+        let left = self.vault.write(|tx| {
+            let grant = &seen.id;
             let mut row = StatementRow::load(tx, grant)?.ok_or(ProviderError::UnknownGrant)?;
             if row.held.is_empty() {
                 return Err(ProviderError::NotHeld);
             }
-            row.held.clear();
-            if row.kept_back_bytes.is_none() {
-                reply::ask_again(tx, grant)?;
+            clear_seen(tx, &mut row, seen)?;
+            if row.held.is_empty() {
+                if row.kept_back_bytes.is_none() {
+                    reply::ask_again(tx, grant, now)?;
+                }
+                row.kept_back_bytes = nothing_kept_back();
+                queue::put(tx, grant, now, &queue::KeptEvent::Admitted)?;
+                release(tx, grant)?;
+                reply::mark_all_due(tx, grant)?;
             }
-            row.kept_back_bytes = nothing_kept_back();
             row.store(tx, grant)?;
-            expect_person(tx, grant, &row.statement()?.person)?;
-            queue::put(tx, grant, now, &queue::KeptEvent::Admitted)?;
-            release(tx, grant)?;
-            reply::mark_all_due(tx, grant)
+            Ok(row.held)
         })?;
         self.announce_events();
         self.announce_replies();
-        Ok(())
+        Ok(left)
     }
 }
 
@@ -296,6 +353,23 @@ fn grant_of(tx: &ReadTransaction<'_>, id: &GrantId, row: &StatementRow, now: Tim
         since: Timestamp::from_millis(row.since),
         heard: Timestamp::from_millis(row.heard),
     })
+}
+
+/// Clears the reasons that staff saw; what was settled once is remembered beyond a restored backup.
+fn clear_seen(tx: &mut WriteTransaction<'_>, row: &mut StatementRow, seen: &Grant) -> Result<()> {
+    let person = row.statement()?.person;
+    let is_clear = |reason: &HoldReason| {
+        seen.held.contains(reason) && (*reason != HoldReason::PersonMismatch || person == seen.person)
+    };
+    let (cleared, left) = row.held.iter().copied().partition::<BTreeSet<_>, _>(is_clear);
+    row.held = left;
+    if cleared.contains(&HoldReason::Paper) {
+        let mut binding: Binding =
+            kept::get(tx, BINDINGS, seen.id.as_bytes())?.ok_or(ProviderError::UnknownGrant)?;
+        binding.is_compared = true;
+        kept::put(tx, BINDINGS, seen.id.as_bytes(), &binding)?;
+    }
+    if cleared.contains(&HoldReason::PersonMismatch) { expect_person(tx, &seen.id, &person) } else { Ok(()) }
 }
 
 fn expect_person(tx: &mut WriteTransaction<'_>, grant: &GrantId, person: &Person) -> Result<()> {

@@ -48,14 +48,16 @@ mod signer;
 mod silence;
 mod spaces;
 mod subscriber;
+mod wipe;
 
+pub use delegation::{KeyOffer, OldKeys, Renewal};
 pub use error::{ProviderError, Result};
 pub use grant::{Grant, GrantStatus, HoldReason};
-pub use delegation::{KeyOffer, OldKeys, Renewal};
-pub use inbox::{Delivery, DeliveryKey, EventKind, Halted, InboxEvent, RecordChange, Settlement};
+pub use inbox::{Delivery, DeliveryKey, EventKind, Halted, InboxEvent, RecordChange, Settlement, covers};
 pub use invitation::{ChartPatient, InvitationChannel};
 pub use organization::Organization;
 pub use root::Roots;
+pub use silence::Silence;
 pub use spaces::{APPLICATION_SPACES_FROM, grant_wrapping_key};
 pub use subscriber::{LinkState, Subscriber};
 

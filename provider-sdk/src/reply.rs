@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 
 use crate::error::{ProviderError, Result};
 use crate::grant::StatementRow;
+use crate::inbox::queue::{self, KeptEvent};
 use crate::kept::{self, Kept};
 use crate::organization::Organization;
 use crate::spaces::{COUNTERS, REPLIES_DUE, SENDERS, SESSIONS, grant_wrapping_key, sender_key, session_key};
@@ -89,6 +90,17 @@ impl SenderRow {
         SessionId::from_bytes(self.session)
     }
 
+    /// Asks the sender to send everything again; to be stored.
+    pub(crate) fn ask_for_everything(
+        &mut self,
+        tx: &mut WriteTransaction<'_>,
+        grant: &GrantId,
+        now: Timestamp,
+    ) -> Result<()> {
+        self.must_resync = true;
+        queue::put(tx, grant, now, &KeptEvent::Resync)
+    }
+
     pub(crate) fn refuse(&mut self, sequence: u64, reason: RefusalReason) {
         let reason = match reason {
             RefusalReason::OutOfScope => KeptReason::OutOfScope,
@@ -155,7 +167,8 @@ pub(crate) fn make_room(tx: &mut WriteTransaction<'_>, grant: &GrantId) -> Resul
 }
 
 /// Every sender of the grant is to send everything again.
-pub(crate) fn ask_again(tx: &mut WriteTransaction<'_>, grant: &GrantId) -> Result<()> {
+pub(crate) fn ask_again(tx: &mut WriteTransaction<'_>, grant: &GrantId, now: Timestamp) -> Result<()> {
+    queue::put(tx, grant, now, &KeptEvent::Resync)?;
     for (key, row) in tx.scan(SENDERS, &KeyRange::prefix(grant.as_bytes()), usize::MAX)? {
         let mut row = SenderRow::decode(&row)?;
         row.must_resync = true;

@@ -13,7 +13,7 @@ use crate::inbox::{queue, refuse};
 use crate::kept::{self, Kept};
 use crate::organization::{Organization, Profile, Shown};
 use crate::spaces::{
-    BINDINGS, CONFIRMATIONS_DUE, HELD, REPLIES_DUE, SENDERS, SESSIONS, STATEMENTS, TOMBSTONES,
+    AWAITED, BINDINGS, CONFIRMATIONS_DUE, HELD, REPLIES_DUE, SENDERS, SESSIONS, STATEMENTS, TOMBSTONES, WIPES,
     grant_wrapping_key,
 };
 
@@ -32,6 +32,8 @@ struct Tombstone {
 pub(crate) enum Cause {
     Revoked,
     Rejected,
+    /// Nothing was heard for 90 days.
+    Silent,
 }
 
 impl Kept for Tombstone {
@@ -75,13 +77,14 @@ pub(crate) fn settle(
 }
 
 /// From this commit on nothing of the grant is accepted or shown; its keys are destroyed right after.
-fn end(tx: &mut WriteTransaction<'_>, grant: &GrantId, cause: Cause, now: Timestamp) -> Result<()> {
+pub(crate) fn end(tx: &mut WriteTransaction<'_>, grant: &GrantId, cause: Cause, now: Timestamp) -> Result<()> {
     let mut is_applied = true;
     if tx.get(TOMBSTONES, grant.as_bytes())?.is_none() {
         kept::put(tx, TOMBSTONES, grant.as_bytes(), &Tombstone { at: now.as_millis(), cause })?;
         let event = match cause {
             Cause::Revoked => queue::KeptEvent::Revoked,
             Cause::Rejected => queue::KeptEvent::Rejected,
+            Cause::Silent => queue::KeptEvent::Ended,
         };
         if tx.get(BINDINGS, grant.as_bytes())?.is_some() {
             queue::put(tx, grant, now, &event)?;
@@ -91,7 +94,9 @@ fn end(tx: &mut WriteTransaction<'_>, grant: &GrantId, cause: Cause, now: Timest
         is_applied = due.is_applied;
     }
     tx.delete(BINDINGS, grant.as_bytes())?;
-    tx.delete(STATEMENTS, grant.as_bytes())?;
+    for space in [STATEMENTS, WIPES, AWAITED] {
+        tx.delete(space, grant.as_bytes())?;
+    }
     for space in [SESSIONS, SENDERS, REPLIES_DUE, HELD] {
         tx.delete_prefix(space, grant.as_bytes())?;
     }
@@ -107,6 +112,23 @@ pub(crate) fn mark_applied(tx: &mut WriteTransaction<'_>, grant: &GrantId) -> Re
     };
     let applied = DueConfirmation { is_applied: true, ..due };
     kept::put(tx, CONFIRMATIONS_DUE, grant.as_bytes(), &applied)
+}
+
+/// Every grant that is over is confirmed anew, where it is not due anyway.
+pub(crate) fn confirm_again(tx: &mut WriteTransaction<'_>) -> Result<()> {
+    let mut range = KeyRange::all();
+    loop {
+        let page = tx.scan(TOMBSTONES, &range, CONFIRMATIONS_MAX)?;
+        let Some((last, _)) = page.last() else { return Ok(()) };
+        range = KeyRange::all().after(last);
+        for (key, row) in &page {
+            if tx.get(CONFIRMATIONS_DUE, key)?.is_none() {
+                let cause = Tombstone::decode(row)?.cause;
+                let due = DueConfirmation { is_destroyed: true, is_applied: true, cause };
+                kept::put(tx, CONFIRMATIONS_DUE, key, &due)?;
+            }
+        }
+    }
 }
 
 impl Organization {

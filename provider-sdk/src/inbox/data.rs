@@ -1,19 +1,25 @@
 //! Committing a data envelope: the advanced chain, the sender's numbers, and the records or why they were refused.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use sealcare_protocol::{
     Body, Change, ChangeState, DataRefusal, GrantId, GrantState, OpenedData, ReceiverSession, RefusalReason,
-    Scope, SessionId, Timestamp,
+    Scope, SenderId, SessionId, Timestamp,
 };
-use sealcare_records::{Effective, Record, RecordError, RecordId};
+use sealcare_records::{Record, RecordError, RecordId};
 use sealcare_vault::WriteTransaction;
 
 use crate::error::{ProviderError, Result};
-use crate::grant::StatementRow;
+use crate::grant::{Notice, StatementRow};
+use crate::inbox::coverage::covers;
 use crate::inbox::queue::{self, KeptChange, KeptDelivery, KeptEvent};
 use crate::inbox::refuse;
 use crate::reply::SenderRow;
 use crate::spaces::{HELD, SESSIONS, TOMBSTONES, grant_wrapping_key, session_key};
+
+/// A grant's sender is asked to send everything again because of lost data at most this often.
+const RESYNC_PAUSE: Duration = Duration::from_hours(24);
 
 pub(crate) fn settle(
     tx: &mut WriteTransaction<'_>,
@@ -33,13 +39,39 @@ pub(crate) fn settle(
     match session.open(envelope, now) {
         Ok(opened) => commit(tx, grant, opened, now),
         Err(DataRefusal::Duplicate) => Ok(()),
-        Err(DataRefusal::Gap) => {
-            tx.delete(SESSIONS, &key)?;
-            queue::put(tx, grant, now, &KeptEvent::Gap)?;
-            refuse(tx, grant, DataRefusal::Gap.name(), now)
+        Err(refusal) => {
+            if refusal == DataRefusal::Gap {
+                tx.delete(SESSIONS, &key)?;
+                queue::put(tx, grant, now, &KeptEvent::Gap)?;
+            }
+            refuse(tx, grant, refusal.name(), now)?;
+            let is_loss = matches!(refusal, DataRefusal::Gap | DataRefusal::Open);
+            if is_loss { ask_again(tx, grant, session.sender(), now) } else { Ok(()) }
         }
-        Err(refusal) => refuse(tx, grant, refusal.name(), now),
     }
+}
+
+/// What is lost is asked for at once, but not more often than a relay that drops or damages envelopes may cost a
+/// patient's app; then the sender's own resend rule mends it.
+fn ask_again(
+    tx: &mut WriteTransaction<'_>,
+    grant: &GrantId,
+    sender: &SenderId,
+    now: Timestamp,
+) -> Result<()> {
+    let (Some(mut statement), Some(mut row)) =
+        (StatementRow::load(tx, grant)?, SenderRow::load(tx, grant, sender)?)
+    else {
+        return Ok(());
+    };
+    let is_soon = now.as_millis() < Timestamp::from_millis(statement.resync_at).plus(RESYNC_PAUSE).as_millis();
+    if row.must_resync || (statement.resync_at > 0 && is_soon) {
+        return Ok(());
+    }
+    statement.resync_at = now.as_millis();
+    statement.store(tx, grant)?;
+    row.ask_for_everything(tx, grant, now)?;
+    row.store(tx, grant, sender)
 }
 
 /// It opened: chain and number move on whatever it holds.
@@ -123,6 +155,7 @@ fn heard(
         return Ok(());
     }
     statement.heard = now.as_millis();
+    statement.notice = Notice::None;
     statement.store(tx, grant)
 }
 
@@ -156,19 +189,12 @@ fn check_change(change: Change, scope: &Scope) -> Result<KeptChange, DataRefusal
         RecordError::NotShared(_) => DataRefusal::OutOfScope,
         _ => DataRefusal::Malformed,
     })?;
-    if !scope.covers(record.record_type().name(), last_instant(record.effective())) {
+    if !covers(scope, &record) {
         return Err(DataRefusal::OutOfScope);
     }
     let fhir = String::from_utf8(fhir.to_vec()).map_err(|_| DataRefusal::Malformed)?;
     let type_name = record.record_type().name().to_owned();
     Ok(KeptChange { id: record.id().as_str().to_owned(), type_name, fhir: Some(fhir) })
-}
-
-/// The end of a record's time, else its start; before 1970 is 1970.
-fn last_instant(effective: &Effective) -> Timestamp {
-    let instant = effective.end().or(effective.start());
-    let millis = instant.and_then(|instant| u64::try_from(instant.as_millisecond()).ok());
-    Timestamp::from_millis(millis.unwrap_or(0))
 }
 
 fn reason(refusal: DataRefusal) -> RefusalReason {

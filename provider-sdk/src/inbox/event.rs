@@ -2,11 +2,12 @@
 
 use std::fmt;
 
-use sealcare_protocol::{GrantId, SenderId, Timestamp};
+use sealcare_protocol::{GrantId, Scope, SenderId, Timestamp};
 use sealcare_records::{Record, RecordId};
 
 use crate::error::{ProviderError, Result};
 use crate::grant::HoldReason;
+use crate::inbox::coverage::covers;
 use crate::inbox::queue::{KeptChange, KeptDelivery};
 use crate::invitation::ChartPatient;
 
@@ -37,11 +38,27 @@ pub enum EventKind {
     Resumed,
     /// The patient changed what is shared.
     ScopeChanged {
-        /// Names of types that are shared no longer: destroy what is there of them.
+        /// Names of types that are shared no longer.
         removed: Vec<String>,
+        /// Names of types that are shared from now on; their records follow.
+        added: Vec<String>,
+        /// What is shared now. Destroy every record that it does not [cover](crate::covers): a type may have been
+        /// removed, or the period may begin later. What lies under the grant's wrapping key is then moved under a
+        /// new one by this crate, so that what was destroyed opens in no old page or copy of the vault.
+        scope: Scope,
     },
+    /// Nothing was heard for longer than a live app is silent: a notice, never an error.
+    Stale,
+    /// The lease ran out: nothing is shown until [`Self::Returned`].
+    Lapsed,
+    /// The patient's app is heard again after its lease ran out; what was hidden may be shown.
+    Returned,
     /// Something is missing between what was received and what comes; the patient's app sends it again.
     Gap,
+    /// A new installation of the patient's app begins in the middle, as after this vault was restored.
+    UnknownSender,
+    /// The patient's app is asked to send everything again.
+    Resync,
     /// The patient's app used a bundle that this organization does not remember publishing.
     UnknownBundle,
     /// Something was refused for ever.
@@ -54,6 +71,8 @@ pub enum EventKind {
     Revoked,
     /// Staff rejected the grant. As for a revocation.
     Rejected,
+    /// Nothing was heard for 90 days. As for a revocation.
+    Ended,
 }
 
 impl EventKind {
@@ -66,12 +85,23 @@ impl EventKind {
             Self::Paused => "paused",
             Self::Resumed => "resumed",
             Self::ScopeChanged { .. } => "scope-changed",
+            Self::Stale => "stale",
+            Self::Lapsed => "lapsed",
+            Self::Returned => "returned",
             Self::Gap => "gap",
+            Self::UnknownSender => "unknown-sender",
+            Self::Resync => "resync",
             Self::UnknownBundle => "unknown-bundle",
             Self::Refused { .. } => "refused",
             Self::Revoked => "revoked",
             Self::Rejected => "rejected",
+            Self::Ended => "ended",
         }
+    }
+
+    /// Whether the grant is over with it: the last event of its grant.
+    pub const fn is_end(&self) -> bool {
+        matches!(self, Self::Revoked | Self::Rejected | Self::Ended)
     }
 }
 
@@ -121,6 +151,14 @@ impl RecordChange {
         }
     }
 
+    /// A deletion tells nothing and may take effect.
+    fn is_covered(&self, scope: &Scope) -> bool {
+        match self {
+            Self::Upsert(record) => covers(scope, record),
+            Self::Tombstone { .. } => true,
+        }
+    }
+
     fn from_kept(kept: KeptChange) -> Result<Self> {
         let damaged = |_| ProviderError::Damaged("record");
         let id = RecordId::new(kept.id).map_err(damaged)?;
@@ -141,9 +179,16 @@ impl fmt::Debug for RecordChange {
 }
 
 impl Delivery {
-    pub(crate) fn from_kept(grant: &GrantId, kept: KeptDelivery, patient: ChartPatient) -> Result<Self> {
+    pub(crate) fn from_kept(
+        grant: &GrantId,
+        kept: KeptDelivery,
+        patient: ChartPatient,
+        scope: &Scope,
+    ) -> Result<Self> {
         let key = DeliveryKey { grant: *grant, sender: kept.sender(), sequence: kept.sequence };
-        let changes = kept.changes.into_iter().map(RecordChange::from_kept).collect::<Result<_>>()?;
+        let changes = kept.changes.into_iter().map(RecordChange::from_kept).collect::<Result<Vec<_>>>()?;
+        // The scope may have become narrower since it came.
+        let changes = changes.into_iter().filter(|change| change.is_covered(scope)).collect();
         Ok(Self { key, patient, changes })
     }
 }

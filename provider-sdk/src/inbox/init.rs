@@ -11,11 +11,11 @@ use sealcare_vault::WriteTransaction;
 use crate::epochs::{EpochRow, RETENTION};
 use crate::error::{ProviderError, Result};
 use crate::grant::{Binding, HoldReason, StatementRow};
-use crate::inbox::queue::{self, KeptEvent};
+use crate::inbox::queue::{self, KeptEvent, KeptScopeChange};
 use crate::inbox::refuse;
 use crate::inbox::state::VaultState;
 use crate::invitation::{InvitationChannel, InvitationRow};
-use crate::kept;
+use crate::{kept, silence, wipe};
 use crate::reply::{SenderRow, make_room};
 use crate::spaces::{
     BINDINGS, BUNDLES, EPOCHS, INVITATIONS, SEEN_SESSIONS, SESSIONS, grant_wrapping_key, session_key,
@@ -72,6 +72,7 @@ fn bind(tx: &mut WriteTransaction<'_>, init: &AcceptedInit, invitation: Invitati
         channel: invitation.channel,
         name: invitation.name,
         birth_date: invitation.birth_date,
+        is_compared: invitation.channel != InvitationChannel::Paper,
     };
     kept::put(tx, BINDINGS, init.grant.as_bytes(), &binding)
 }
@@ -83,15 +84,18 @@ fn settle_statement(tx: &mut WriteTransaction<'_>, init: &AcceptedInit, now: Tim
         (None, StatementDecision::Adopt(statement)) => first_statement(tx, init, statement, now)?,
         (None, StatementDecision::KeepStored) => return Err(ProviderError::Damaged("statement")),
         (Some(mut row), decision) => {
+            if row.is_lapsed(now) {
+                queue::put(tx, grant, now, &KeptEvent::Returned)?;
+            }
             if let StatementDecision::Adopt(statement) = decision {
                 announce_changes(tx, grant, &mut row, statement, now)?;
                 row.adopt(statement);
             }
-            row.lease_until = row.lease_until.max(lease.as_millis());
-            row.heard = now.as_millis();
+            row.renew(lease, now);
             row
         }
     };
+    silence::break_silence(tx, grant)?;
     row.store(tx, grant)
 }
 
@@ -103,8 +107,7 @@ fn first_statement(
 ) -> Result<StatementRow> {
     let binding = binding(tx, &init.grant)?;
     let mut held = BTreeSet::new();
-    // With a link code it is a new grant; without, a restored one that staff admitted once.
-    if init.link_code.is_some() && binding.channel == InvitationChannel::Paper {
+    if !binding.is_compared {
         held.insert(HoldReason::Paper);
     }
     if !binding.expects(&statement.person)? {
@@ -133,14 +136,11 @@ fn announce_changes(
         queue::put(tx, grant, now, &event)?;
     }
     if stored.scope != came.scope {
-        let removed = stored.scope.types.difference(&came.scope.types);
-        let removed = removed.map(|name| name.as_str().to_owned()).collect();
-        let event = KeptEvent::ScopeChanged { removed };
-        // At once for what the application has, and behind what is kept back for what it will get.
-        queue::put(tx, grant, now, &event)?;
-        if !row.held.is_empty() {
-            queue::hold_back(tx, grant, &queue::encode(grant, now, &event))?;
-        }
+        let is_narrower =
+            !stored.scope.types.is_subset(&came.scope.types) || stored.scope.from < came.scope.from;
+        let wipe = if is_narrower { Some(wipe::begin(tx, grant)?) } else { None };
+        let change = KeptScopeChange::new(&stored.scope, &came.scope, wipe);
+        queue::put(tx, grant, now, &KeptEvent::ScopeChanged(change))?;
     }
     if !binding(tx, grant)?.expects(&came.person)? && row.held.insert(HoldReason::PersonMismatch) {
         queue::put(tx, grant, now, &KeptEvent::Held(row.held.iter().copied().collect()))?;
@@ -155,18 +155,18 @@ fn binding(tx: &WriteTransaction<'_>, grant: &GrantId) -> Result<Binding> {
 /// Closes the sender's session before, opens this one, and notes how its numbers fit.
 fn settle_sender(tx: &mut WriteTransaction<'_>, init: &AcceptedInit, now: Timestamp) -> Result<()> {
     let (grant, session) = (&init.grant, &init.session);
-    let mut row = if let Some(mut row) = SenderRow::load(tx, grant, &init.sender)? {
+    let (mut row, missing) = if let Some(mut row) = SenderRow::load(tx, grant, &init.sender)? {
         tx.delete(SESSIONS, &session_key(grant, &row.session()))?;
         row.move_to(&init.reply_key, now);
-        row
+        (row, KeptEvent::Gap)
     } else {
         make_room(tx, grant)?;
-        SenderRow::new(&init.reply_key, 0, now)
+        (SenderRow::new(&init.reply_key, 0, now), KeptEvent::UnknownSender)
     };
     if init.base == BaseDecision::Gap {
-        row.must_resync = true;
         row.next_sequence = session.next_sequence();
-        queue::put(tx, grant, now, &KeptEvent::Gap)?;
+        queue::put(tx, grant, now, &missing)?;
+        row.ask_for_everything(tx, grant, now)?;
     }
     let key = session_key(grant, session.id());
     tx.put_wrapped(&grant_wrapping_key(grant), SESSIONS, &key, &session.to_kept())?;

@@ -5,6 +5,7 @@
 //!
 //! [`process`]: crate::Organization::process
 
+mod coverage;
 mod data;
 mod event;
 mod init;
@@ -18,6 +19,7 @@ use sealcare_protocol::{EnvelopeHeader, GrantId, InitRefusal, Timestamp, receive
 use sealcare_transport::{Content, Item};
 use sealcare_vault::WriteTransaction;
 
+pub use coverage::covers;
 pub use event::{Delivery, DeliveryKey, EventKind, InboxEvent, RecordChange};
 
 use crate::error::{ProviderError, Result};
@@ -68,6 +70,7 @@ impl Organization {
             Err(_) => self.receive_singly(items, halted, now)?,
         };
         self.finish_destructions()?;
+        self.strip_removed()?;
         self.announce_events();
         self.announce_replies();
         Ok(settlements)

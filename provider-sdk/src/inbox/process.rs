@@ -6,11 +6,12 @@ use sealcare_protocol::{GrantId, Timestamp};
 use sealcare_vault::{KeyRange, WriteTransaction};
 
 use crate::error::{ProviderError, Result};
-use crate::grant::Binding;
+use crate::grant::{Binding, StatementRow};
 use crate::inbox::event::{Delivery, EventKind, InboxEvent};
 use crate::inbox::queue::{Entry, KeptEvent, PAGE_EVENTS_MAX};
 use crate::kept::{self, Kept};
 use crate::organization::Organization;
+use crate::{revocation, wipe};
 use crate::spaces::{BINDINGS, QUEUE, TOMBSTONES};
 
 impl Organization {
@@ -41,8 +42,9 @@ impl Organization {
             };
         }
         if done > 0 {
-            // A revocation that was taken up can be confirmed now.
+            // A revocation that was taken up can be confirmed now, and a wipe can end.
             self.announce_replies();
+            self.finish_wipes()?;
         }
         stuck.first_error.map_or(Ok(done), Err)
     }
@@ -90,6 +92,16 @@ impl Organization {
     }
 }
 
+impl Entry {
+    /// The wipe that goes on when this is taken up.
+    const fn wipe(&self) -> Option<u64> {
+        match &self.event {
+            KeptEvent::ScopeChanged(change) => change.wipe,
+            _ => None,
+        }
+    }
+}
+
 /// What could not be taken up in this round.
 #[derive(Default)]
 struct Stuck {
@@ -118,10 +130,14 @@ fn take(
 ) -> Result<usize> {
     let Some(entry) = kept::get::<Entry>(tx, QUEUE, key)? else { return Ok(0) };
     tx.delete(QUEUE, key)?;
+    let wipe = entry.wipe();
     let Some(event) = event(tx, entry)? else { return Ok(0) };
     apply(tx, &event)?;
-    if matches!(event.kind, EventKind::Revoked | EventKind::Rejected) {
-        crate::revocation::mark_applied(tx, &event.grant)?;
+    if event.kind.is_end() {
+        revocation::mark_applied(tx, &event.grant)?;
+    }
+    if let Some(number) = wipe {
+        wipe::mark_applied(tx, &event.grant, number)?;
     }
     Ok(1)
 }
@@ -129,7 +145,7 @@ fn take(
 /// The event as the application sees it; `None` for what a revocation overtook.
 fn event(tx: &WriteTransaction<'_>, entry: Entry) -> Result<Option<InboxEvent>> {
     let grant = GrantId::from_bytes(entry.grant);
-    let is_over = matches!(entry.event, KeptEvent::Revoked | KeptEvent::Rejected);
+    let is_over = matches!(entry.event, KeptEvent::Revoked | KeptEvent::Rejected | KeptEvent::Ended);
     if !is_over && tx.get(TOMBSTONES, grant.as_bytes())?.is_some() {
         return Ok(None);
     }
@@ -137,18 +153,33 @@ fn event(tx: &WriteTransaction<'_>, entry: Entry) -> Result<Option<InboxEvent>> 
         KeptEvent::Records(kept) => {
             let binding: Option<Binding> = kept::get(tx, BINDINGS, grant.as_bytes())?;
             let patient = binding.ok_or(ProviderError::Damaged("binding"))?.patient;
-            EventKind::Records(Delivery::from_kept(&grant, kept, patient)?)
+            let statement = StatementRow::load(tx, &grant)?.ok_or(ProviderError::Damaged("statement"))?;
+            let scope = statement.statement()?.scope;
+            let delivery = Delivery::from_kept(&grant, kept, patient, &scope)?;
+            if delivery.changes.is_empty() {
+                return Ok(None);
+            }
+            EventKind::Records(delivery)
         }
         KeptEvent::Held(reasons) => EventKind::Held(reasons),
         KeptEvent::Admitted => EventKind::Admitted,
         KeptEvent::Paused => EventKind::Paused,
         KeptEvent::Resumed => EventKind::Resumed,
-        KeptEvent::ScopeChanged { removed } => EventKind::ScopeChanged { removed },
+        KeptEvent::ScopeChanged(change) => {
+            let scope = change.scope()?;
+            EventKind::ScopeChanged { removed: change.removed, added: change.added, scope }
+        }
+        KeptEvent::Stale => EventKind::Stale,
+        KeptEvent::Lapsed => EventKind::Lapsed,
+        KeptEvent::Returned => EventKind::Returned,
         KeptEvent::Gap => EventKind::Gap,
+        KeptEvent::UnknownSender => EventKind::UnknownSender,
+        KeptEvent::Resync => EventKind::Resync,
         KeptEvent::UnknownBundle => EventKind::UnknownBundle,
         KeptEvent::Refused { name } => EventKind::Refused { name },
         KeptEvent::Revoked => EventKind::Revoked,
         KeptEvent::Rejected => EventKind::Rejected,
+        KeptEvent::Ended => EventKind::Ended,
     };
     Ok(Some(InboxEvent { grant, at: Timestamp::from_millis(entry.at), kind }))
 }

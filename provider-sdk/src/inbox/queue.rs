@@ -1,10 +1,10 @@
 //! The events that wait for the application, in order, and those of held grants that are kept back.
 
-use sealcare_protocol::{GrantId, SenderId, Timestamp};
+use sealcare_protocol::{GrantId, Scope, SenderId, Timestamp, TypeName};
 use sealcare_vault::{KeyRange, ReadTransaction, WriteTransaction};
 use serde::{Deserialize, Serialize};
 
-use crate::error::Result;
+use crate::error::{ProviderError, Result};
 use crate::grant::HoldReason;
 use crate::kept::{self, Kept};
 use crate::spaces::{COUNTERS, HELD, QUEUE, grant_wrapping_key};
@@ -39,12 +39,48 @@ pub(crate) enum KeptEvent {
     Admitted,
     Paused,
     Resumed,
-    ScopeChanged { removed: Vec<String> },
+    ScopeChanged(KeptScopeChange),
+    Stale,
+    Lapsed,
+    Returned,
     Gap,
+    UnknownSender,
+    Resync,
     UnknownBundle,
     Refused { name: String },
     Revoked,
     Rejected,
+    Ended,
+}
+
+/// What is shared from now on, and how it differs from before.
+#[derive(Deserialize, Serialize)]
+pub(crate) struct KeptScopeChange {
+    pub(crate) removed: Vec<String>,
+    pub(crate) added: Vec<String>,
+    types: Vec<String>,
+    from: Option<u64>,
+    /// Of the wipe that the application's taking up lets go on, if it became narrower.
+    pub(crate) wipe: Option<u64>,
+}
+
+impl KeptScopeChange {
+    pub(crate) fn new(before: &Scope, after: &Scope, wipe: Option<u64>) -> Self {
+        let name = |name: &TypeName| name.as_str().to_owned();
+        Self {
+            removed: before.types.difference(&after.types).map(name).collect(),
+            added: after.types.difference(&before.types).map(name).collect(),
+            types: after.types.iter().map(name).collect(),
+            from: after.from.map(Timestamp::as_millis),
+            wipe,
+        }
+    }
+
+    pub(crate) fn scope(&self) -> Result<Scope> {
+        let types = self.types.iter().map(|name| name.parse()).collect::<Result<_, _>>();
+        let types = types.map_err(|_| ProviderError::Damaged("scope"))?;
+        Ok(Scope { types, from: self.from.map(Timestamp::from_millis) })
+    }
 }
 
 #[derive(Deserialize, Serialize)]

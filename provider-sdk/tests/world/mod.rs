@@ -6,8 +6,8 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use bytes::Bytes;
 use sealcare_protocol::{
     AccountSecret, Body, Change, ChangeState, DepositKey, GrantId, GrantIdentity, GrantState, Invitation,
-    LinkCode, Person, Revocation, Scope, SealedInit, SenderId, SenderSession, SessionStart, Terms,
-    Timestamp, UnverifiedRevocation,
+    LinkCode, Person, Revocation, Scope, SealedInit, SenderId, SenderSession, SessionStart, Terms, Timestamp,
+    UnverifiedRevocation,
 };
 use sealcare_provider::{
     EventKind, Halted, InvitationChannel, Organization, RecordChange, Roots, Settlement,
@@ -80,6 +80,12 @@ impl Clinic {
         organization.receive(&items, &mut self.halted, self.now).unwrap()
     }
 
+    /// Staff look and admit.
+    pub(crate) fn admit(&self, grant: &GrantId) {
+        let seen = self.org().grant(grant, self.now).unwrap();
+        assert!(self.org().admit(&seen, self.now).unwrap().is_empty());
+    }
+
     /// What the application is told now.
     pub(crate) fn told(&self) -> Vec<String> {
         tell(self.org())
@@ -103,7 +109,7 @@ pub(crate) fn tell(organization: &Organization) -> Vec<String> {
         match &event.kind {
             EventKind::Records(delivery) => told.extend(delivery.changes.iter().map(word)),
             EventKind::Refused { name } => told.push(name.clone()),
-            EventKind::ScopeChanged { removed } => told.push(format!("removed {}", removed.join(","))),
+            EventKind::ScopeChanged { removed, .. } => told.push(format!("removed {}", removed.join(","))),
             other => told.push(other.name().to_owned()),
         }
         Ok(())
@@ -130,6 +136,7 @@ pub(crate) struct Patient {
     code: LinkCode,
     pub(crate) name: &'static str,
     pub(crate) types: Vec<&'static str>,
+    pub(crate) from: Option<Timestamp>,
     pub(crate) state: GrantState,
     pub(crate) revision: u64,
 }
@@ -151,6 +158,7 @@ impl Patient {
             code: LinkCode::from_slice(invitation.link_code.as_bytes()).unwrap(),
             name: "Ana Lima",
             types: vec!["heart-rate"],
+            from: None,
             state: GrantState::Active,
             revision: 1,
         };
@@ -168,7 +176,7 @@ impl Patient {
     pub(crate) fn start_at(&self, organization: &Organization, base: u64, now: Timestamp) -> SealedInit {
         let bundle = organization.bundle();
         let start = SessionStart { grant: &self.identity, bundle: &bundle, sender: self.sender, base };
-        let scope = Scope { types: self.types.iter().map(|t| t.parse().unwrap()).collect(), from: None };
+        let scope = Scope { types: self.types.iter().map(|t| t.parse().unwrap()).collect(), from: self.from };
         let terms = Terms { revision: self.revision, state: self.state, scope };
         let person = Person::new(self.name, "1980-02-29").unwrap();
         let code = LinkCode::from_slice(self.code.as_bytes()).unwrap();
