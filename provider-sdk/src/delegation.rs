@@ -51,6 +51,7 @@ pub enum OldKeys {
 pub struct KeyOffer {
     #[serde(with = "kept::hex")]
     organization: [u8; 32],
+    chain: Vec<KeptLink>,
     keys: Vec<Hex>,
     highest_number: u32,
     lowest_honoured: u32,
@@ -114,11 +115,15 @@ impl Roots {
     /// Signs for the keys of a gateway: the first from `now` on, each further one a year later.
     ///
     /// # Errors
-    /// [`ProviderError::OtherRoot`] for a gateway of another organization.
+    /// [`ProviderError::OtherRoot`] for a gateway of another organization, [`ProviderError::RootSucceeded`] for one
+    /// that knows newer roots.
     pub fn delegate(&self, offer: &KeyOffer, old: OldKeys, now: Timestamp) -> Result<Renewal> {
         let organization = self.organization();
         if offer.organization != *organization.as_bytes() {
             return Err(ProviderError::OtherRoot);
+        }
+        if !self.chain().continues(&KeptLink::chain(&offer.chain)?) {
+            return Err(ProviderError::RootSucceeded);
         }
         let first = number_at(now, offer.highest_number);
         let lowest_honoured = match old {
@@ -166,10 +171,29 @@ impl Organization {
     /// [`ProviderError::RootSucceeded`] for a root that was succeeded, [`ProviderError::OtherRoot`] for one of another
     /// organization, [`ProviderError::NotOffered`] for keys of another offer; those of the vault.
     pub fn renew(&self, renewal: &Renewal, now: Timestamp) -> Result<()> {
-        self.vault.write(|tx| adopt(tx, &self.id, renewal, now))?;
+        self.vault.write(|tx| {
+            let lowest_before = lowest_honoured(tx)?;
+            adopt(tx, &self.id, renewal, now)?;
+            // What a disowned key has confirmed counts no more.
+            if lowest_honoured(tx)? > lowest_before {
+                crate::revocation::confirm_again(tx)?;
+            }
+            Ok::<_, ProviderError>(())
+        })?;
         self.refresh_signer(now)?;
         self.announce_replies();
         Ok(())
+    }
+
+    /// Until when the gateway has keys that its root has signed for.
+    ///
+    /// # Errors
+    /// Those of the vault.
+    pub fn keys_end(&self) -> Result<Timestamp> {
+        self.vault.read(|tx| {
+            let end = rows(tx)?.iter().map(|(_, row)| row.expires).max();
+            Ok(Timestamp::from_millis(end.ok_or(ProviderError::NotFounded)?))
+        })
     }
 }
 
@@ -182,12 +206,13 @@ pub(crate) fn offer(
     let keys: Vec<_> = (0..KEYS_AHEAD).map(|_| GatewayKey::random(rng)).collect();
     let seeds = keys.iter().map(|key| OfferedKey(Zeroizing::new(key.to_seed().to_vec())));
     kept::put(tx, IDENTITY, OFFERED, &OfferedKeys(seeds.collect()))?;
-    let newest = rows(tx)?.pop();
+    let highest_number = rows(tx)?.pop().map_or(0, |(number, _)| number);
     Ok(KeyOffer {
         organization: *organization.as_bytes(),
+        chain: KeptLink::all_of(&Profile::load(tx)?.chain()?),
         keys: keys.iter().map(|key| Hex(key.public().as_bytes().to_vec())).collect(),
-        highest_number: newest.as_ref().map_or(0, |(number, _)| *number),
-        lowest_honoured: newest.map_or(0, |(_, row)| row.lowest_honoured),
+        highest_number,
+        lowest_honoured: lowest_honoured(tx)?,
     })
 }
 
@@ -201,9 +226,8 @@ pub(crate) fn adopt(
     let mut profile = Profile::load(tx)?;
     let chain = checked_chain(&profile, organization, renewal)?;
     let offered: OfferedKeys = kept::get(tx, IDENTITY, OFFERED)?.ok_or(ProviderError::NotOffered)?;
-    let before = rows(tx)?.pop();
-    let mut highest = before.as_ref().map_or(0, |(number, _)| *number);
-    let lowest_before = before.map_or(0, |(_, row)| row.lowest_honoured);
+    let mut highest = rows(tx)?.pop().map_or(0, |(number, _)| number);
+    let lowest_before = lowest_honoured(tx)?;
     tx.delete_range(GATEWAY_KEYS, &KeyRange::all())?;
     for (at, signed) in renewal.delegations.iter().enumerate() {
         let signed = prost::Message::decode(signed.0.as_slice()).map_err(|_| ProviderError::NotOffered)?;
@@ -267,10 +291,8 @@ pub(crate) fn key_at(
     Ok((row.key()?, row.delegation.clone()))
 }
 
-/// Until when the gateway can go on without its root.
-pub(crate) fn last_end(tx: &ReadTransaction<'_>) -> Result<Timestamp> {
-    let end = rows(tx)?.iter().map(|(_, row)| row.expires).max();
-    Ok(Timestamp::from_millis(end.ok_or(ProviderError::NotFounded)?))
+fn lowest_honoured(tx: &ReadTransaction<'_>) -> Result<u32> {
+    Ok(rows(tx)?.pop().map_or(0, |(_, row)| row.lowest_honoured))
 }
 
 /// The key of a delegation's number.
@@ -291,7 +313,33 @@ fn rows(tx: &ReadTransaction<'_>) -> Result<Vec<(u32, GatewayKeyRow)>> {
 
 #[cfg(test)]
 mod tests {
+    use std::{collections::HashSet, sync::Arc};
+
+    use sealcare_protocol::{AccountSecret, Revocation, UnverifiedRevocation};
+    use sealcare_vault::{Unlock, Vault};
+
     use super::*;
+
+    #[test]
+    fn what_a_disowned_key_has_confirmed_is_confirmed_again() {
+        let (dir, rng, now) =
+            (tempfile::tempdir().unwrap(), &mut rand::rng(), Timestamp::from_millis(1 << 40));
+        let unlock = Unlock::SecretFile(dir.path().join("key"));
+        let vault = Arc::new(Vault::create(&dir.path().join("vault"), &unlock, rng).unwrap());
+        let roots = Roots::draw("clinic.example".parse().unwrap(), rng);
+        let relay = "https://relay.example:7443".parse().unwrap();
+        let organization = Organization::found(vault, &roots, &relay, now, rng).unwrap();
+        let key = AccountSecret::random(rng).deposit_key(&relay, 0);
+        let stop = Revocation::sign(&key, organization.id());
+        organization.take_tombstones(&[UnverifiedRevocation::new(stop.to_wire())], now).unwrap();
+        organization.mark_confirmed(stop.grant()).unwrap();
+        let due = |organization: &Organization| organization.unconfirmed(&HashSet::new(), now).unwrap().len();
+        for (old, count) in [(OldKeys::Honoured, 0), (OldKeys::Disowned, 1)] {
+            let offer = organization.offer_keys(&mut rand::rng()).unwrap();
+            organization.renew(&roots.delegate(&offer, old, now).unwrap(), now).unwrap();
+            assert_eq!(due(&organization), count, "{old:?}");
+        }
+    }
 
     #[test]
     fn numbers_rise_with_time_and_above_what_was_used() {
