@@ -3,7 +3,10 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use sealcare_client::Timestamp;
 use sealcare_records::RecordType;
+
+use crate::times;
 
 /// Seconds between two passes of `share --follow`, unless told otherwise.
 const EVERY_SECS: u64 = 60;
@@ -89,8 +92,14 @@ pub(crate) enum Command {
     Share(Share),
     /// Show for each grant what arrived, what waits, what was refused and who looked
     Status,
+    /// Show or change what an organization may receive; what is taken out it destroys
+    Scope(Scope),
+    /// Send nothing for a while; the grant stays
+    Pause(GrantName),
+    /// End a pause: what the grant covers follows, also what came during the pause
+    Resume(GrantName),
     /// Stop sharing: the relay deletes, the organization destroys its copy and confirms
-    Revoke(Revoke),
+    Revoke(GrantName),
     /// Check the account's storage, the clock, the relays and the organizations' keys
     Doctor(Doctor),
 }
@@ -141,7 +150,37 @@ pub(crate) struct Share {
 }
 
 #[derive(Args, Debug)]
-pub(crate) struct Revoke {
+pub(crate) struct Scope {
+    /// The grant's code as `sealcare grants` shows it, or the organization's domain
+    #[arg(value_name = "GRANT")]
+    pub(crate) grant: String,
+    /// Share these types and no others, with commas between
+    #[arg(long, value_name = "TYPES", value_delimiter = ',', value_parser = parse_type)]
+    #[arg(conflicts_with = "everything")]
+    pub(crate) types: Vec<RecordType>,
+    /// Share all types
+    #[arg(long)]
+    pub(crate) everything: bool,
+    /// Share only records that begin on this day (in UTC) or later
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = parse_day, conflicts_with = "all_dates")]
+    pub(crate) since: Option<Timestamp>,
+    /// Share records of all dates
+    #[arg(long)]
+    pub(crate) all_dates: bool,
+    /// Do not ask before the organization receives more than now
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
+impl Scope {
+    /// Whether nothing is to be changed.
+    pub(crate) fn is_question(&self) -> bool {
+        self.types.is_empty() && !self.everything && self.since.is_none() && !self.all_dates
+    }
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct GrantName {
     /// The grant's code as `sealcare grants` shows it, or the organization's domain
     #[arg(value_name = "GRANT")]
     pub(crate) grant: String,
@@ -156,6 +195,10 @@ pub(crate) struct Doctor {
 
 fn parse_type(name: &str) -> Result<RecordType, String> {
     name.parse().map_err(|_| format!("the types are {}", RecordType::ALL.map(RecordType::name).join(", ")))
+}
+
+fn parse_day(text: &str) -> Result<Timestamp, &'static str> {
+    times::parse_date(text).ok_or("a day from 1970-01-01 on; for all of them: --all-dates")
 }
 
 #[cfg(test)]
@@ -180,6 +223,24 @@ mod tests {
         assert!(parse("heart-rate,lab-result").is_ok());
         assert!(parse("steps").unwrap_err().to_string().contains("exercise-minutes, heart-rate"));
         assert!(parse("").is_err());
+    }
+
+    #[test]
+    fn a_scope_is_asked_for_or_changed_in_one_way() {
+        let parse = |line: &str| CommandLine::try_parse_from(line.split(' '));
+        for good in
+            ["scope G", "scope G --types heart-rate --since 2024-01-01", "scope G --everything --all-dates"]
+        {
+            assert!(parse(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "scope",
+            "scope G --types heart-rate --everything",
+            "scope G --since 2024",
+            "scope G --since 2024-01-01 --all-dates",
+        ] {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

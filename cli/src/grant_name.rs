@@ -48,6 +48,7 @@ mod tests {
             relay,
             created: Timestamp::from_millis(0),
             state,
+            statement: sealcare_client::StatementState::Confirmed,
             types: std::collections::BTreeSet::new(),
             from: None,
             short_code: sealcare_client::ShortCode::derive(&identity.id, &identity.grant_key.public()),

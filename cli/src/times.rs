@@ -15,6 +15,20 @@ pub(crate) fn rfc3339(at: Timestamp) -> String {
     instant.map(|instant| instant.to_string()).unwrap_or_default()
 }
 
+/// The day in UTC, `YYYY-MM-DD`.
+pub(crate) fn date(at: Timestamp) -> String {
+    let mut text = rfc3339(at);
+    text.truncate("YYYY-MM-DD".len());
+    text
+}
+
+/// The first instant of a day in UTC; none before 1970.
+pub(crate) fn parse_date(text: &str) -> Option<Timestamp> {
+    let day: jiff::civil::Date = text.parse().ok().filter(|_| text.len() == "YYYY-MM-DD".len())?;
+    let start = day.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
+    u64::try_from(start.timestamp().as_millisecond()).ok().map(Timestamp::from_millis)
+}
+
 /// How long before `now`, roughly.
 pub(crate) fn ago(at: Timestamp, now: Timestamp) -> String {
     let secs = now.since(at).as_secs();
@@ -40,6 +54,16 @@ mod tests {
     fn instants_are_written_in_utc() {
         assert_eq!(rfc3339(Timestamp::from_millis(1_700_000_000_123)), "2023-11-14T22:13:20.123Z");
         assert_eq!(rfc3339(Timestamp::from_millis(u64::MAX)), "");
+    }
+
+    #[test]
+    fn a_day_begins_at_midnight_in_utc() {
+        let day = parse_date("2023-11-14").unwrap();
+        assert_eq!(rfc3339(day), "2023-11-14T00:00:00Z");
+        assert_eq!(date(day.plus(Duration::from_hours(23))), "2023-11-14");
+        for bad in ["1969-12-31", "2023-02-29", "2023", "2023-11-14T00:00", "yesterday"] {
+            assert!(parse_date(bad).is_none(), "{bad}");
+        }
     }
 
     #[test]

@@ -102,6 +102,19 @@ impl Patient {
         self.pass(Pace::Apart, on_progress).await
     }
 
+    /// As [`Patient::share`], with one grant.
+    ///
+    /// # Errors
+    /// [`ClientError::UnknownGrant`], and what its relay, its organization's keys and the vault can meet.
+    pub async fn share_with(
+        &self,
+        grant: GrantId,
+        on_progress: &(dyn Fn(ShareProgress) + Send + Sync),
+    ) -> Result<PassOutcome> {
+        let _one = self.passes.lock().await;
+        self.share_grant(grant, on_progress).await
+    }
+
     async fn pass(
         &self,
         pace: Pace,

@@ -5,7 +5,11 @@ use std::fmt;
 use sealcare_client::{GrantState, GrantStatus};
 use serde::Serialize;
 
-use crate::{context::Context, error::Result, times::rfc3339};
+use crate::{
+    context::Context,
+    error::Result,
+    times::{date, rfc3339},
+};
 
 #[derive(Serialize)]
 struct Grants {
@@ -21,6 +25,8 @@ struct Grant {
     relay: String,
     state: &'static str,
     types: Vec<String>,
+    /// Records that begin before are not shared.
+    since: Option<String>,
     created: String,
 }
 
@@ -34,6 +40,7 @@ pub(super) fn state_name(state: GrantState) -> &'static str {
     match state {
         GrantState::Unanswered => "unanswered",
         GrantState::Active => "active",
+        GrantState::Paused => "paused",
         GrantState::RevocationPending => "revocation-pending",
         GrantState::Revoked { .. } => "revoked",
         _ => "unknown",
@@ -49,6 +56,7 @@ impl From<&GrantStatus> for Grant {
             relay: status.relay.to_string(),
             state: state_name(status.state),
             types: status.types.iter().cloned().collect(),
+            since: status.from.map(date),
             created: rfc3339(status.created),
         }
     }
@@ -63,7 +71,8 @@ impl fmt::Display for Grants {
         for grant in &self.grants {
             let since = grant.created.get(..10).unwrap_or_default();
             writeln!(f, "{:<10} {:<19} {since:<11} {}", grant.code, grant.state, grant.domain)?;
-            writeln!(f, "{:<10} {}", "", grant.types.join(", "))?;
+            let from = grant.since.as_ref().map_or(String::new(), |since| format!("; since {since}"));
+            writeln!(f, "{:<10} {}{from}", "", grant.types.join(", "))?;
         }
         Ok(())
     }

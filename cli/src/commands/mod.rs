@@ -5,9 +5,12 @@ mod doctor;
 mod grants;
 mod import;
 mod init;
+mod pause;
 mod revoke;
+mod scope;
 mod share;
 mod status;
+mod tell;
 
 use crate::{
     args::{Command, CommandLine},
@@ -29,6 +32,9 @@ pub(crate) async fn run(line: CommandLine, output: Output) -> Result<()> {
         Command::Grants => grants::run(&context).await,
         Command::Share(args) => share::run(&context, args).await,
         Command::Status => status::run(&context).await,
+        Command::Scope(args) => scope::run(&context, args).await,
+        Command::Pause(args) => pause::pause(&context, args).await,
+        Command::Resume(args) => pause::resume(&context, args).await,
         Command::Revoke(args) => revoke::run(&context, args).await,
         Command::Doctor(args) => doctor::run(&context, args).await,
     }

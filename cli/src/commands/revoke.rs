@@ -6,7 +6,7 @@ use std::fmt;
 use sealcare_client::RevocationState;
 use serde::Serialize;
 
-use crate::{args::Revoke, context::Context, error::Result, grant_name, progress::Meter, times::rfc3339};
+use crate::{args::GrantName, context::Context, error::Result, grant_name, progress::Meter, times::rfc3339};
 
 #[derive(Serialize)]
 struct Stopped {
@@ -19,7 +19,7 @@ struct Stopped {
     confirmed_at: Option<String>,
 }
 
-pub(super) async fn run(context: &Context, args: Revoke) -> Result<()> {
+pub(super) async fn run(context: &Context, args: GrantName) -> Result<()> {
     let patient = context.open_to_stop(&args.grant).await?;
     let grants = patient.status().await?;
     let grant = grant_name::find(&grants, &args.grant)?;

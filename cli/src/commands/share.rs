@@ -37,7 +37,7 @@ struct Grant {
     id: String,
     code: String,
     domain: String,
-    /// `deposited`, `waiting`, `revocation-pending`, `revoked` or `failed`.
+    /// `deposited`, `waiting`, `paused`, `revocation-pending`, `revoked` or `failed`.
     outcome: &'static str,
     /// Envelopes of records that were deposited now.
     deposited: u64,
@@ -132,6 +132,7 @@ fn told(outcome: PassOutcome) -> (&'static str, u64) {
     match outcome {
         PassOutcome::Deposited { bodies } => ("deposited", bodies),
         PassOutcome::Waiting { bodies } => ("waiting", bodies),
+        PassOutcome::Paused => ("paused", 0),
         PassOutcome::RevocationPending => ("revocation-pending", 0),
         PassOutcome::Revoked => ("revoked", 0),
         _ => ("unknown", 0),
@@ -174,6 +175,7 @@ impl fmt::Display for Grant {
                     Ok(())
                 }
             }
+            "paused" => write!(f, "paused; {} arrived", self.confirmed),
             "revocation-pending" => write!(f, "stopped; it has not confirmed yet"),
             "revoked" => write!(f, "stopped and confirmed"),
             other => write!(f, "{other}"),

@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use sealcare_client::{Clock as _, GrantState, GrantStatus, RecordType, SystemClock, Timestamp};
+use sealcare_client::{
+    Clock as _, GrantState, GrantStatus, RecordType, StatementState, SystemClock, Timestamp,
+};
 use serde::Serialize;
 
 use super::grants::state_name;
@@ -10,7 +12,7 @@ use crate::{
     context::Context,
     error::Result,
     output::counted,
-    times::{ago, rfc3339},
+    times::{ago, date, rfc3339},
 };
 
 #[derive(Serialize)]
@@ -29,6 +31,11 @@ struct Grant {
     code: String,
     domain: String,
     state: &'static str,
+    /// Whether the organization has taken the last choice: `pending`, `confirmed` or `overruled`.
+    statement: &'static str,
+    types: Vec<String>,
+    /// Records that begin before are not shared.
+    since: Option<String>,
     /// Whether staff must still compare the code.
     held: bool,
     pending: u64,
@@ -70,6 +77,13 @@ impl From<&GrantStatus> for Grant {
             code: status.short_code.to_string(),
             domain: status.domain.to_string(),
             state: state_name(status.state),
+            statement: match status.statement {
+                StatementState::Pending => "pending",
+                StatementState::Confirmed => "confirmed",
+                StatementState::Overruled => "overruled",
+            },
+            types: status.types.iter().cloned().collect(),
+            since: status.from.map(date),
             held: status.is_held,
             pending: status.records_pending,
             confirmed: status.records_confirmed,
@@ -109,6 +123,7 @@ impl Grant {
         writeln!(f, "\n{} ({}): {}", self.domain, self.code, self.state_text())?;
         let told = |at: Option<Timestamp>| at.map_or("never".to_owned(), |at| ago(at, now));
         if self.revoked_at.is_none() && self.state != "revocation-pending" {
+            self.write_scope(f)?;
             writeln!(f, "  {} arrived, {} on the way", self.confirmed, self.pending)?;
             writeln!(
                 f,
@@ -133,12 +148,28 @@ impl Grant {
         }
     }
 
+    fn write_scope(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let since = self.since.as_ref().map_or(String::new(), |since| format!(", since {since}"));
+        writeln!(f, "  covers {}{since}", self.types.join(", "))?;
+        match self.statement {
+            "pending" if self.state != "unanswered" => {
+                writeln!(f, "  your last choice is not confirmed yet (`sealcare share` asks)")
+            }
+            "overruled" => writeln!(
+                f,
+                "  another device's choice stands there; `sealcare scope`, `pause` or `resume` here replaces it"
+            ),
+            _ => Ok(()),
+        }
+    }
+
     fn state_text(&self) -> String {
         match (self.state, &self.revoked_at) {
             (_, Some(at)) => format!("stopped; the organization confirmed on {}", at.get(..10).unwrap_or(at)),
             ("revocation-pending", _) => {
                 "stopped; the organization has not confirmed yet (`sealcare share` asks again)".to_owned()
             }
+            ("paused", _) => format!("paused (`sealcare resume {}` ends it)", self.code),
             ("unanswered", _) => "shared; the organization has not answered yet".to_owned(),
             _ => "shared".to_owned(),
         }
@@ -156,6 +187,9 @@ mod tests {
             code: "ABCD-EFGH".into(),
             domain: "clinic.example".into(),
             state,
+            statement: "pending",
+            types: vec!["heart-rate".to_owned()],
+            since: Some("2024-01-01".to_owned()),
             held: true,
             pending: 3,
             confirmed: 40,
@@ -180,6 +214,8 @@ mod tests {
         for part in [
             "43  heart-rate",
             "clinic.example (ABCD-EFGH): shared\n",
+            "  covers heart-rate, since 2024-01-01\n",
+            "your last choice is not confirmed yet",
             "40 arrived, 3 on the way",
             "last deposit 2 min ago, last answer never",
             "held until staff compare the code ABCD-EFGH",
