@@ -45,7 +45,9 @@ pub use code::Coding;
 pub use decimal::Decimal;
 pub use error::{FhirVersion, ImportError, RecordError, XmlFault, ZipFault};
 pub use id::{RECORD_ID_BYTES_MAX, RecordId};
-pub use import::{FingerprintSet, ImportReport, Progress, RecordSink, SkipReason, WithProgress, import};
+pub use import::{
+    FingerprintSet, ImportReport, Progress, RecordSink, SkipReason, SourceName, WithProgress, import,
+};
 pub use model::Model;
 pub use patient::Person;
 pub use provenance::{Entry, Provenance, SourceDevice};

@@ -1,12 +1,14 @@
 //! The person whom a file says its records are about. Not here: who the app's patient is; the caller compares.
 
+use serde::{Deserialize, Serialize};
+
 use crate::json::{Object, objects, text};
 
 /// Longest name kept, in bytes.
 const NAME_BYTES_MAX: usize = 256;
 
 /// A person as a file names them.
-#[derive(Clone, Default, Eq, PartialEq)]
+#[derive(Clone, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Person {
     /// Full name, at most 256 bytes.
     pub name: Option<String>,

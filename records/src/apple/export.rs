@@ -4,7 +4,7 @@ use super::clinical::Listing;
 use super::draft::{Draft, Finding, SampleKind};
 use super::pairing::{Leftover, Pairing, Twin, pair};
 use crate::id::{Fingerprint, hashed_id};
-use crate::import::{Intake, RecordSink};
+use crate::import::{Intake, RecordSink, SourceName};
 use crate::{Entry, ImportError, Moment, Person, Record, RecordError, SkipReason, XmlFault};
 
 const PRESSURE_CORRELATION: &str = "HKCorrelationTypeIdentifierBloodPressure";
@@ -56,7 +56,10 @@ impl<'a, S: RecordSink> Export<'a, S> {
     /// An element begins; the root is at depth 1.
     pub(super) fn begin(&mut self, depth: usize, element: &impl Element) -> Result<(), XmlFault> {
         match depth {
-            1 if element.name() == "HealthData" => Ok(()),
+            1 if element.name() == "HealthData" => {
+                self.intake.whole_source(SourceName::apple_health());
+                Ok(())
+            }
             1 => Err(XmlFault::NotAnExport),
             2 => self.begin_item(element),
             _ => self.begin_part(depth, element),

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use super::{identity, version};
 use crate::id::Fingerprint;
-use crate::import::{Intake, RecordSink};
+use crate::import::{Intake, RecordSink, SourceName};
 use crate::json::{Object, text};
 use crate::model::record_type;
 use crate::{FhirVersion, ImportError, Person, RESOURCE_BYTES_MAX, Record, RecordError, SkipReason};
@@ -63,7 +63,7 @@ impl<'a, S: RecordSink> Resources<'a, S> {
         };
         match version::detect(&resource) {
             None => {
-                let full_url = full_url.filter(|url| names(url, &resource));
+                let full_url = full_url.filter(|url| server_of(url, &resource).is_some());
                 self.take(resource, full_url)
             }
             Some(FhirVersion::Dstu2) => {
@@ -110,8 +110,12 @@ impl<'a, S: RecordSink> Resources<'a, S> {
             let identity = Fingerprint::new("person").field(name).field(birth_date).digest();
             self.intake.person(person, identity);
         }
+        let server = full_url.and_then(|url| server_of(url, &resource)).map(SourceName::server);
         match self.record(resource, full_url)? {
-            Ok(record) => self.intake.accept(record),
+            Ok(record) => {
+                self.intake.source(server);
+                self.intake.accept(record)
+            }
             Err(reason) => {
                 self.intake.skip(reason);
                 Ok(())
@@ -142,8 +146,10 @@ impl<'a, S: RecordSink> Resources<'a, S> {
     }
 }
 
-/// Whether an address is this resource's own and not, say, its institution's.
-fn names(url: &str, resource: &Object) -> bool {
-    let (Some(kind), Some(id)) = (text(resource, "resourceType"), text(resource, "id")) else { return false };
-    url.split("/_history/").next().is_some_and(|url| url.ends_with(&format!("/{kind}/{id}")))
+/// What the resource's own address begins with; none for an address that is not its own but, say, its institution's.
+fn server_of<'a>(url: &'a str, resource: &Object) -> Option<&'a str> {
+    let (kind, id) = (text(resource, "resourceType")?, text(resource, "id")?);
+    let url = url.split("/_history/").next()?;
+    let server = url.strip_suffix(id)?.strip_suffix('/')?.strip_suffix(kind)?.strip_suffix('/')?;
+    server.contains("://").then_some(server)
 }

@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{FingerprintSet, ImportReport, Meter, Progress, RecordSink, SkipReason};
+use super::{FingerprintSet, ImportReport, Meter, Progress, RecordSink, SkipReason, SourceName, SourceSeen};
 use crate::{ImportError, Person, Record, RecordError};
 
 /// Records told apart in one import; each costs about nine bytes.
@@ -26,6 +26,7 @@ pub(crate) struct Intake<'a, S> {
     people: HashSet<u128>,
     seen: FingerprintSet,
     repeats: HashMap<u128, u64>,
+    source: SourceSeen,
 }
 
 impl<'a, S: RecordSink> Intake<'a, S> {
@@ -40,6 +41,7 @@ impl<'a, S: RecordSink> Intake<'a, S> {
             people: HashSet::new(),
             seen: FingerprintSet::default(),
             repeats: HashMap::new(),
+            source: SourceSeen::default(),
         }
     }
 
@@ -59,6 +61,16 @@ impl<'a, S: RecordSink> Intake<'a, S> {
 
     pub(crate) fn skip_many(&mut self, reason: SkipReason, count: u64) {
         self.report.skip(reason, count);
+    }
+
+    /// Notes where a record comes from; with none, the file is no one source's.
+    pub(crate) fn source(&mut self, name: Option<SourceName>) {
+        self.source.note(name);
+    }
+
+    /// Notes that the whole file is of one source, whatever its records say.
+    pub(crate) fn whole_source(&mut self, name: SourceName) {
+        self.source = SourceSeen::Whole(name);
     }
 
     /// Notes when the file was made, in milliseconds since 1970.
@@ -96,6 +108,7 @@ impl<'a, S: RecordSink> Intake<'a, S> {
 
     pub(crate) fn finish(mut self) -> ImportReport {
         self.report_progress();
+        self.report.source = self.source.into_name();
         self.report.people = u64::try_from(self.people.len()).unwrap_or(u64::MAX);
         self.report
     }

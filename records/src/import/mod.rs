@@ -12,11 +12,14 @@ mod intake;
 mod meter;
 mod report;
 mod sink;
+mod source_name;
 
 pub use detect::import;
 pub use fingerprints::FingerprintSet;
 pub use report::{ImportReport, SkipReason};
 pub use sink::{Progress, RecordSink, WithProgress};
+pub use source_name::SourceName;
 
 pub(crate) use intake::Intake;
 pub(crate) use meter::{Limit, Meter, Metered};
+pub(crate) use source_name::SourceSeen;

@@ -3,10 +3,14 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
+use super::SourceName;
 use crate::{Person, RecordType};
 
 /// Why something in a file did not become a record. The names are those in reports and JSON.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum SkipReason {
     /// A daily activity summary (Apple's rings).
@@ -24,8 +28,10 @@ pub enum SkipReason {
     /// A value that is not a number.
     InvalidValue,
     /// A clinical record in FHIR DSTU2, whose meaning differs.
+    #[serde(rename = "fhir-dstu2")]
     FhirDstu2,
     /// A clinical record in FHIR STU3, whose meaning differs.
+    #[serde(rename = "fhir-stu3")]
     FhirStu3,
     /// Not of FHIR's shape.
     Malformed,
@@ -83,7 +89,7 @@ impl fmt::Display for SkipReason {
 }
 
 /// What an import found.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct ImportReport {
     /// Records handed to the sink, by type.
     pub imported: BTreeMap<RecordType, u64>,
@@ -91,6 +97,8 @@ pub struct ImportReport {
     pub skipped: BTreeMap<SkipReason, u64>,
     /// The person whom the file is about: the first one it names.
     pub person: Option<Person>,
+    /// Where the records come from, if the file says one place for all of them.
+    pub source: Option<SourceName>,
     /// When an Apple Health export was made, in milliseconds since 1970, where it says so.
     pub made_ms: Option<i64>,
     /// How many different people the file names. More than one asks for a word with the caller's person.
@@ -107,5 +115,25 @@ impl ImportReport {
         if count > 0 {
             *self.skipped.entry(reason).or_default() += count;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_is_kept_under_the_names_that_people_see() {
+        let mut report = ImportReport::default();
+        report.imported.insert(RecordType::HeartRate, 2);
+        for reason in [SkipReason::FhirDstu2, SkipReason::NotASharedType] {
+            report.skip(reason, 1);
+        }
+        let json = serde_json::to_value(&report).unwrap();
+        for reason in report.skipped.keys() {
+            assert_eq!(json["skipped"][reason.name()], 1);
+        }
+        assert_eq!(json["imported"][RecordType::HeartRate.name()], 2);
+        assert_eq!(serde_json::from_value::<ImportReport>(json).unwrap(), report);
     }
 }
