@@ -1,16 +1,25 @@
 //! The command line of `sealcare-relay`: what can be said, and who carries it out. Not here: what the commands do
 //! (`server`, [`operator`]).
 
-use std::{ffi::OsString, path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    ffi::OsString,
+    io::{self, BufRead as _, IsTerminal as _, Read as _},
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
 
 use clap::{Parser, Subcommand};
 
 use crate::{
     config::{Config, Overrides},
     error::{Error, Result},
-    operator::{self, OrganizationCommand, Output},
+    operator::{self, Fingerprint, OrganizationCommand, Output},
     server, telemetry,
 };
+
+/// Bytes of an answer that are read.
+const ANSWER_BYTES_MAX: u64 = 64;
 
 /// The relay: stores sealed envelopes for organizations, and can open none.
 #[derive(Parser)]
@@ -27,13 +36,34 @@ enum Command {
     /// List organizations, approve or suspend one, at the relay in a data folder.
     Organization {
         #[command(subcommand)]
-        command: OrganizationCommand,
+        command: OrganizationArgs,
         /// The relay's data folder.
         #[arg(long, value_name = "DIR", env = "SEALCARE_RELAY_DATA", global = true, default_value = ".")]
         data: PathBuf,
         /// Print JSON.
         #[arg(long, global = true)]
         json: bool,
+    },
+}
+
+#[derive(Subcommand)]
+enum OrganizationArgs {
+    /// List all organizations.
+    List,
+    /// Let an organization receive, or receive again. Its people read its root fingerprint to you; without
+    /// `--fingerprint` the relay's is shown and you are asked.
+    Approve {
+        /// The organization's domain, `host[:port]`.
+        domain: String,
+        /// The root fingerprint that its people have read to you, 64 hexadecimal digits.
+        #[arg(long, value_name = "HEX")]
+        fingerprint: Option<Fingerprint>,
+    },
+    /// Stop deposits to an organization and delivery until it is approved again. Nothing is lost, patients can still
+    /// stop, and their app says that the relay's operator is why.
+    Suspend {
+        /// The organization's domain, `host[:port]`.
+        domain: String,
     },
 }
 
@@ -73,10 +103,44 @@ fn execute(cli: Cli) -> Result<()> {
         }
         Command::Organization { command, data, json } => {
             let output = if json { Output::Json } else { Output::Text };
-            let text = runtime.block_on(operator::run(&data, command, output))?;
+            let text = runtime.block_on(decide(&data, command, output))?;
             println!("{text}");
             Ok(())
         }
+    }
+}
+
+async fn decide(data: &Path, command: OrganizationArgs, output: Output) -> Result<String> {
+    let command = match command {
+        OrganizationArgs::List => OrganizationCommand::List,
+        OrganizationArgs::Suspend { domain } => OrganizationCommand::Suspend { domain },
+        OrganizationArgs::Approve { domain, fingerprint } => {
+            let fingerprint = match fingerprint {
+                Some(fingerprint) => fingerprint,
+                None => compared(&domain, operator::fingerprint(data, &domain).await?)?,
+            };
+            return operator::approve(data, &domain, fingerprint, output).await;
+        }
+    };
+    operator::run(data, command, output).await
+}
+
+/// Shows the fingerprint that the relay knows, and asks whether it is the one that people read out.
+fn compared(domain: &str, fingerprint: Fingerprint) -> Result<Fingerprint> {
+    if !io::stdin().is_terminal() {
+        return Err(Error::Admin(format!(
+            "nobody is there to ask; compare the root fingerprint with the organization's people, then give it with \
+             `--fingerprint`; the relay has {fingerprint}"
+        )));
+    }
+    eprint!(
+        "root fingerprint of {domain}:\n  {fingerprint}\nis this what its people have read to you? [y/N] "
+    );
+    let mut answer = String::new();
+    let read = io::stdin().lock().take(ANSWER_BYTES_MAX).read_line(&mut answer);
+    match (read, answer.trim().to_lowercase().as_str()) {
+        (Ok(_), "y" | "yes") => Ok(fingerprint),
+        _ => Err(Error::Admin("not approved".into())),
     }
 }
 

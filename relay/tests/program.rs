@@ -123,3 +123,29 @@ fn without_a_relay_the_operator_is_told() {
     assert_eq!(status, Some(1));
     assert!(text.contains("is it running?"), "{text}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn approving_compares_the_root_fingerprint() {
+    let relay = Running::start().await;
+    let clinic = Organization::new("clinic.example");
+    clinic.register(&relay).await.unwrap();
+    let data = relay.folder.path().join("data").display().to_string();
+    let approve = |fingerprint: Option<String>| {
+        let mut arguments = vec!["organization", "approve", "clinic.example", "--data", &data];
+        arguments.extend(fingerprint.iter().flat_map(|text| ["--fingerprint", text]));
+        outcome(&arguments)
+    };
+    let (status, text) = approve(None);
+    assert_eq!(status, Some(1));
+    assert!(text.contains("--fingerprint"), "{text}");
+    let known = operator::fingerprint(relay.folder.path().join("data").as_path(), "clinic.example").await;
+    let known = known.unwrap().to_string();
+    assert!(text.contains(&known), "{text}");
+    let (status, text) = approve(Some("ab".repeat(32)));
+    assert_eq!(status, Some(1));
+    assert!(text.contains("another root fingerprint"), "{text}");
+    assert_eq!(approve(Some("ab".into())).0, Some(64));
+    assert!(Patient::new(&relay).await.accept(clinic.ticket()).await.is_err());
+    assert_eq!(approve(Some(known)).0, Some(0));
+    assert!(Patient::new(&relay).await.accept(clinic.ticket()).await.is_ok());
+}

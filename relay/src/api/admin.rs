@@ -21,6 +21,17 @@ pub(crate) struct Admin {
 }
 
 impl Admin {
+    /// Refuses a domain whose organization has another root than the one that was compared.
+    async fn check_fingerprint(&self, domain: &str, compared: &[u8]) -> Result<(), Status> {
+        let all = self.store.organizations().await.map_err(store_refusal)?;
+        let holder = all.iter().find(|record| record.domain.as_str() == domain);
+        match holder {
+            None => Err(refuse(Reason::NotFound)),
+            Some(record) if record.root_fingerprint == compared => Ok(()),
+            Some(_) => Err(refuse(Reason::Conflict)),
+        }
+    }
+
     async fn decide(&self, domain: &str, state: OrganizationState) -> Result<(), Status> {
         let domain: Domain = domain.parse().map_err(|_| refuse(Reason::Malformed))?;
         self.store.decide(domain, state).await.map_err(store_refusal)?;
@@ -44,7 +55,11 @@ impl AdminService for Admin {
         &self,
         request: Request<wire::ApproveOrganizationRequest>,
     ) -> Result<Response<wire::ApproveOrganizationResponse>, Status> {
-        self.decide(&request.into_inner().domain, OrganizationState::Approved).await?;
+        let wire::ApproveOrganizationRequest { domain, root_fingerprint } = request.into_inner();
+        if !root_fingerprint.is_empty() {
+            self.check_fingerprint(&domain, &root_fingerprint).await?;
+        }
+        self.decide(&domain, OrganizationState::Approved).await?;
         Ok(Response::new(wire::ApproveOrganizationResponse {}))
     }
 

@@ -7,7 +7,7 @@
 mod phone;
 mod stage;
 
-use std::{ops::Deref, sync::Arc, time::Duration};
+use std::{ffi::OsString, ops::Deref, sync::Arc, time::Duration};
 
 use serde_json::Value;
 
@@ -123,10 +123,23 @@ impl Cast {
 
     /// The relay's operator approves or suspends the organization.
     pub async fn operator(&self, verb: &str) {
-        let (domain, data) = (self.domain(), self.text(&self.relay_data));
-        let args = ["organization", verb, &domain, "--data", &data];
-        let ended = self.stage.run(Role::Relay, args.map(Into::into)).await;
-        assert_eq!(ended.status, 0, "{verb}: {ended:?}");
+        let domain = self.domain();
+        match verb {
+            "approve" => {
+                let listed: Value = serde_json::from_str(&self.decide(&["list", "--json"]).await).unwrap();
+                let fingerprint = listed["organizations"][0]["root_fingerprint"].as_str().unwrap();
+                self.decide(&[verb, &domain, "--fingerprint", fingerprint]).await
+            }
+            _ => self.decide(&[verb, &domain]).await,
+        };
+    }
+
+    async fn decide(&self, args: &[&str]) -> String {
+        let data = self.text(&self.relay_data);
+        let args = [&["organization"], args, &["--data", &data]].concat();
+        let ended = self.stage.run(Role::Relay, args.iter().map(OsString::from)).await;
+        assert_eq!(ended.status, 0, "{args:?}: {ended:?}");
+        ended.out
     }
 
     /// Asks the staff's program until the answer is as wanted.
