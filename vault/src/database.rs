@@ -31,6 +31,7 @@ const UPGRADE: &str = "BEGIN IMMEDIATE;
     CREATE TABLE retired_keys (number INTEGER PRIMARY KEY, name BLOB NOT NULL) STRICT;
     PRAGMA user_version = 2;
     COMMIT;";
+const COPY: &str = include_str!("copy.sql");
 const IDENTITY: &[u8] = b"this database belongs to this key";
 
 /// Makes a new database that names its vault's key.
@@ -90,6 +91,28 @@ pub(crate) fn check_structure(connection: &Connection) -> Result<()> {
 pub(crate) fn empty_log(connection: &Connection) -> Result<()> {
     connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
     Ok(())
+}
+
+/// Writes what the database at `path` holds at this moment into a new file, but for wrapping keys' numbers and the rows
+/// under them. Waits for no reader or writer, and they wait for nothing. Durable on return.
+pub(crate) fn copy_unwrapped(path: &Path, copy: &Path) -> Result<()> {
+    // Created before SQLite would, for the mode.
+    drop(files::create_private(copy).map_err(VaultError::file("create the copy of the database"))?);
+    let source = path.to_str().ok_or(VaultError::PathNotText)?;
+    let mut connection = connect(copy)?;
+    // No log beside the copy: it is one file.
+    connection.pragma_update(None, "journal_mode", "DELETE")?;
+    connection.execute("ATTACH ?1 AS source", [source])?;
+    let transaction = connection.transaction()?;
+    transaction.execute_batch(SCHEMA)?;
+    transaction.execute_batch(COPY)?;
+    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+    transaction.commit()?;
+    connection.execute("DETACH source", [])?;
+    check_structure(&connection)?;
+    connection.close().map_err(|(_, error)| error)?;
+    files::sync_dir_of(copy).map_err(VaultError::file("sync the folder of the copy"))
 }
 
 fn connect(path: &Path) -> Result<Connection> {

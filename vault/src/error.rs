@@ -110,6 +110,12 @@ pub enum VaultError {
     /// Argon2id refused, in practice for want of memory.
     #[error("the passphrase could not be stretched: about 64 MiB of memory is needed")]
     Stretching,
+    /// The folder for a backup is there already; what is in it could be another backup.
+    #[error("the folder for the backup is there already")]
+    BackupThere,
+    /// A path is not Unicode, which SQLite needs.
+    #[error("a path is not Unicode text")]
+    PathNotText,
     /// A file operation failed.
     #[error("could not {action}")]
     File {

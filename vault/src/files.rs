@@ -35,6 +35,14 @@ pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     sync_dir_of(path)
 }
 
+/// Copies a file into a new one that only its owner may read, durably.
+pub(crate) fn copy_private(from: &Path, to: &Path) -> io::Result<()> {
+    let mut copy = create_private(to)?;
+    io::copy(&mut File::open(from)?, &mut copy)?;
+    copy.sync_all()?;
+    sync_dir_of(to)
+}
+
 /// Reads a file of at most `bytes_max`; a longer one is cut there plus one byte, so that its length is wrong.
 pub(crate) fn read_small(path: &Path, bytes_max: usize) -> io::Result<Zeroizing<Vec<u8>>> {
     let mut bytes = Zeroizing::new(Vec::with_capacity(bytes_max + 1));

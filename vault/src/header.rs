@@ -57,11 +57,15 @@ pub(crate) fn establish(
 
 /// Reads and checks a header's form.
 pub(crate) fn read(path: &Path) -> Result<Header> {
-    match files::read_small(path, HEADER_BYTES) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(VaultError::NotThere),
-        Err(source) => Err(VaultError::File { action: "read the vault's header", source }),
-        Ok(bytes) => parse(&bytes),
-    }
+    parse(&read_bytes(path)?)
+}
+
+/// Reads a header as it is.
+pub(crate) fn read_bytes(path: &Path) -> Result<Zeroizing<Vec<u8>>> {
+    files::read_small(path, HEADER_BYTES).map_err(|source| match source.kind() {
+        io::ErrorKind::NotFound => VaultError::NotThere,
+        _ => VaultError::File { action: "read the vault's header", source },
+    })
 }
 
 impl Header {

@@ -32,6 +32,7 @@
 //!
 //! Here is no network, no clock, no protocol and no knowledge of what a value means.
 
+mod backup;
 mod database;
 mod destruction;
 mod error;
@@ -47,6 +48,7 @@ mod unlock;
 mod vault;
 mod wrapping;
 
+pub use backup::BACKUP_FILES;
 pub use destruction::UnopenableKeys;
 pub use error::{Result, VaultError};
 pub use range::{KEY_BYTES_MAX, KeyRange, SCAN_VALUES_MAX, Space, VALUE_BYTES_MAX, WRAPPING_ID_BYTES_MAX};

@@ -2,7 +2,7 @@
 //! (`destruction`).
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -17,11 +17,11 @@ use crate::unlock::Unlock;
 use crate::wrapping::{KeyName, WrappingKeys};
 use crate::{database, files, header};
 
-const HEADER_FILE: &str = "header";
+pub(crate) const HEADER_FILE: &str = "header";
 /// Says that a database without a header is an unfinished creation, not a loss.
-const UNFINISHED_FILE: &str = "unfinished";
-const DATABASE_FILE: &str = "vault.db";
-const LOCK_FILE: &str = "lock";
+pub(crate) const UNFINISHED_FILE: &str = "unfinished";
+pub(crate) const DATABASE_FILE: &str = "vault.db";
+pub(crate) const LOCK_FILE: &str = "lock";
 const WRAPPING_DIR: &str = "wrapping";
 /// Blinds wrapping keys' ids; above every number that a `Space` can have, so that no caller's blinding equals it.
 const WRAPPING_NAMES: u32 = 1 << 16;
@@ -31,6 +31,7 @@ const WRAPPING_NAMES: u32 = 1 << 16;
 /// One transaction writes at a time, beside one that reads. Transactions do not nest: a call of `read` within
 /// `read`, or of `write` within `write`, waits for ever.
 pub struct Vault {
+    pub(crate) dir: PathBuf,
     // Declared so that the connections close before the lock is given up.
     writer: Mutex<Connection>,
     reader: Mutex<Connection>,
@@ -63,13 +64,15 @@ impl Vault {
         if Self::exists(dir) {
             return Err(VaultError::AlreadyThere);
         }
-        clear_unfinished(dir)?;
+        Self::clear_unfinished(dir)?;
         let (vault_key, header) = header::establish(dir, unlock, rng)?;
         files::write_whole(&dir.join(UNFINISHED_FILE), &[])
             .map_err(VaultError::file("mark the vault as unfinished"))?;
         database::create(&dir.join(DATABASE_FILE), &vault_key)?;
         files::write_whole(&dir.join(HEADER_FILE), &header).map_err(VaultError::file("write the header"))?;
-        Self::assemble(dir, vault_key, lock)
+        let vault = Self::assemble(dir, vault_key, lock)?;
+        vault.mark_finished()?;
+        Ok(vault)
     }
 
     /// Opens the vault in `dir` as it was created.
@@ -83,7 +86,9 @@ impl Vault {
         }
         let lock = files::lock(&dir.join(LOCK_FILE))?;
         let vault_key = header::read(&dir.join(HEADER_FILE))?.open(unlock)?;
-        Self::assemble(dir, vault_key, lock)
+        let vault = Self::assemble(dir, vault_key, lock)?;
+        vault.mark_finished()?;
+        Ok(vault)
     }
 
     /// Runs `work` on the vault as it is at this moment.
@@ -183,17 +188,37 @@ impl Vault {
         if self.has_failed.load(Ordering::Acquire) { Err(VaultError::Failed) } else { Ok(()) }
     }
 
-    fn assemble(dir: &Path, vault_key: SealingKey, lock: File) -> Result<Self> {
+    pub(crate) fn assemble(dir: &Path, vault_key: SealingKey, lock: File) -> Result<Self> {
         let database = dir.join(DATABASE_FILE);
         let writer = Mutex::new(database::open_writer(&database, &vault_key)?);
         let reader = Mutex::new(database::open_reader(&database)?);
         let keys = Keys { rows: vault_key.derive(Label::Rows), blind: vault_key.derive(Label::Blind) };
         let wrapping = WrappingKeys::open(dir.join(WRAPPING_DIR), vault_key)?;
-        let vault = Self { writer, reader, keys, wrapping, has_failed: AtomicBool::new(false), _lock: lock };
+        let (dir, has_failed) = (dir.to_owned(), AtomicBool::new(false));
+        let vault = Self { dir, writer, reader, keys, wrapping, has_failed, _lock: lock };
         vault.finish_destructions()?;
-        files::remove_if_there(&dir.join(UNFINISHED_FILE))
-            .map_err(VaultError::file("mark the vault as finished"))?;
         Ok(vault)
+    }
+
+    /// Once the header is there.
+    pub(crate) fn mark_finished(&self) -> Result<()> {
+        files::remove_if_there(&self.dir.join(UNFINISHED_FILE))
+            .map_err(VaultError::file("mark the vault as finished"))
+    }
+
+    /// Removes what a crash during creation left; a database that lost its header is not that.
+    pub(crate) fn clear_unfinished(dir: &Path) -> Result<()> {
+        let database = dir.join(DATABASE_FILE);
+        if !database.exists() {
+            return Ok(());
+        }
+        if !dir.join(UNFINISHED_FILE).exists() {
+            return Err(VaultError::HeaderMissing);
+        }
+        for name in ["vault.db", "vault.db-wal", "vault.db-shm"] {
+            files::remove_if_there(&dir.join(name)).map_err(VaultError::file("clear an unfinished vault"))?;
+        }
+        Ok(())
     }
 }
 
@@ -215,21 +240,6 @@ impl std::fmt::Debug for Vault {
 /// A panic inside a transaction rolled it back while unwinding, so the connection is whole.
 fn lock(connection: &Mutex<Connection>) -> MutexGuard<'_, Connection> {
     connection.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Removes what a crash during creation left; a database that lost its header is not that.
-fn clear_unfinished(dir: &Path) -> Result<()> {
-    let database = dir.join(DATABASE_FILE);
-    if !database.exists() {
-        return Ok(());
-    }
-    if !dir.join(UNFINISHED_FILE).exists() {
-        return Err(VaultError::HeaderMissing);
-    }
-    for name in ["vault.db", "vault.db-wal", "vault.db-shm"] {
-        files::remove_if_there(&dir.join(name)).map_err(VaultError::file("clear an unfinished vault"))?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]
