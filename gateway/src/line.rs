@@ -2,8 +2,12 @@
 //!
 //! Plain, a line is a FHIR resource and only records have one. With `--events` every line is an object:
 //! `{"event":"record","grant":…,"type":…,"record":…,"resource":{…}}`, `{"event":"removed","grant":…,"type":…,
-//! "record":…}`, `{"event":"ended","grant":…,"cause":"revoked"}`, and between what was there and what comes,
-//! `{"event":"caught-up"}`.
+//! "record":…}`, `{"event":"ended","grant":…,"cause":"revoked"}` (or `rejected`, or `silent` for 90 days), and between
+//! what was there and what comes, `{"event":"caught-up"}`. What else happens to a grant has its event's name and time:
+//! `{"event":"paused","grant":…,"at_ms":…}`, and so `resumed`, `held` (with `held`, the reasons), `admitted`, `stale`,
+//! `lapsed`, `returned`, `gap`, `resync`, `unknown-sender`, `unknown-bundle`, `refused` (with `refusal`) and
+//! `scope-changed` (with `removed`, `added`, `types` and `from_ms`; a `removed` line for each record follows). Records
+//! that were hidden come again after `admitted` and `returned`; whoever keeps a copy hides it after `held` and `lapsed`.
 
 use std::borrow::Cow;
 
@@ -13,6 +17,7 @@ use zeroize::Zeroizing;
 
 use crate::error::{GatewayError, Result};
 use crate::handle::GrantHandle;
+use crate::view::Note;
 
 /// What `records` prints of the changes.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -27,7 +32,7 @@ pub(crate) enum LineForm {
 /// One change, as JSON text without line breaks.
 pub(crate) struct Line(Zeroizing<String>);
 
-#[derive(Deserialize, Serialize)]
+#[derive(Default, Deserialize, Serialize)]
 struct Event<'a> {
     #[serde(rename = "event")]
     name: Cow<'a, str>,
@@ -39,13 +44,27 @@ struct Event<'a> {
     record: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cause: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    at_ms: Option<u64>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    held: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refusal: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    removed: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    added: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    types: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from_ms: Option<u64>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     resource: Option<&'a RawValue>,
 }
 
 impl<'a> Event<'a> {
     fn named(name: &'a str) -> Self {
-        Self { name: name.into(), grant: None, type_name: None, record: None, cause: None, resource: None }
+        Self { name: name.into(), ..Self::default() }
     }
 
     fn of(name: &'a str, grant: GrantHandle) -> Self {
@@ -69,6 +88,21 @@ impl Line {
     /// A grant is over and its records with it.
     pub(crate) fn ended(grant: GrantHandle, cause: &str) -> Self {
         Self::new(&Event { cause: Some(cause.into()), ..Event::of("ended", grant) })
+    }
+
+    /// Something else happened to a grant.
+    pub(crate) fn noted(grant: GrantHandle, note: &Note) -> Self {
+        let scope = note.scope.as_ref();
+        Self::new(&Event {
+            at_ms: Some(note.at),
+            held: note.held.clone(),
+            refusal: note.refusal.as_deref().map(Cow::from),
+            removed: scope.map(|scope| scope.removed.clone()),
+            added: scope.map(|scope| scope.added.clone()),
+            types: scope.map(|scope| scope.types.clone()),
+            from_ms: scope.and_then(|scope| scope.from_ms),
+            ..Event::of(&note.name, grant)
+        })
     }
 
     /// Everything that was there has been listed.

@@ -43,12 +43,15 @@ pub(crate) struct GrantReport {
     pub(crate) grant_id: String,
     /// None once it is over: the key that it is derived from is destroyed.
     pub(crate) short_code: Option<String>,
-    /// `open`, `paused`, `held`, `lapsed`, `revoked` or `rejected`.
+    /// `open`, `paused`, `held`, `lapsed` (hidden until it is heard of again), `revoked`, `rejected` or `silent`
+    /// (over after 90 days of silence).
     pub(crate) state: String,
     /// Why it is held.
     pub(crate) held: Vec<String>,
     /// Names of the types that are shared.
     pub(crate) types: Vec<String>,
+    /// Records before are not shared, milliseconds since 1970; none without such a limit.
+    pub(crate) from_ms: Option<u64>,
     /// Records in the view.
     pub(crate) records: u64,
     /// Records in the view by the name of their type.
@@ -191,6 +194,7 @@ fn open_grant(grant: &Grant, by_type: BTreeMap<String, u64>) -> GrantReport {
         state: state.to_owned(),
         held: reasons(grant),
         types: grant.scope.types.iter().map(|name| name.as_str().to_owned()).collect(),
+        from_ms: grant.scope.from.map(Timestamp::as_millis),
         records: by_type.values().sum(),
         by_type,
         since_ms: grant.since.as_millis(),
@@ -207,6 +211,7 @@ fn ended_grant(grant: &GrantId, ended: &view::Ended) -> GrantReport {
         state: ended.cause.name().to_owned(),
         held: Vec::new(),
         types: Vec::new(),
+        from_ms: None,
         records: 0,
         by_type: BTreeMap::new(),
         since_ms: ended.at,

@@ -152,6 +152,10 @@ async fn rotate(desk: Arc<Desk>, stop: CancellationToken) -> Result<()> {
         if let Err(error) = rotated.await {
             survivable(error, "the keys could not be rotated")?;
         }
+        let swept = desk.blocking(|desk| Ok(desk.organization().sweep(desk.now())?));
+        if let Err(error) = swept.await {
+            survivable(error, "silent grants could not be looked for")?;
+        }
     }
 }
 

@@ -30,6 +30,11 @@ pub enum HoldReason {
 }
 
 impl HoldReason {
+    /// The reason of a name.
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Paper, Self::PersonMismatch].into_iter().find(|reason| reason.name() == name)
+    }
+
     /// The reason's name for operators and JSON.
     pub const fn name(self) -> &'static str {
         match self {

@@ -13,8 +13,8 @@ use crate::inbox::{queue, refuse};
 use crate::kept::{self, Kept};
 use crate::organization::{Organization, Profile, Shown};
 use crate::spaces::{
-    AWAITED, BINDINGS, CONFIRMATIONS_DUE, HELD, REPLIES_DUE, SENDERS, SESSIONS, STATEMENTS, TOMBSTONES, WIPES,
-    grant_wrapping_key,
+    AWAITED, BINDINGS, CONFIRMATIONS_DUE, HELD, REPLIES_DUE, SENDERS, SESSIONS, STATEMENTS, TOMBSTONES,
+    WIPES, grant_wrapping_key,
 };
 
 /// Confirmations that are signed at a time.
@@ -77,7 +77,12 @@ pub(crate) fn settle(
 }
 
 /// From this commit on nothing of the grant is accepted or shown; its keys are destroyed right after.
-pub(crate) fn end(tx: &mut WriteTransaction<'_>, grant: &GrantId, cause: Cause, now: Timestamp) -> Result<()> {
+pub(crate) fn end(
+    tx: &mut WriteTransaction<'_>,
+    grant: &GrantId,
+    cause: Cause,
+    now: Timestamp,
+) -> Result<()> {
     let mut is_applied = true;
     if tx.get(TOMBSTONES, grant.as_bytes())?.is_none() {
         kept::put(tx, TOMBSTONES, grant.as_bytes(), &Tombstone { at: now.as_millis(), cause })?;

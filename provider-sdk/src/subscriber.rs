@@ -12,9 +12,7 @@ use std::{
 
 use rand::RngExt as _;
 use sealcare_protocol::Clock;
-use sealcare_transport::{
-    Batch, Delivery, LaneRange, OrganizationChannel, Subscription, Trust,
-};
+use sealcare_transport::{Batch, Delivery, LaneRange, OrganizationChannel, Subscription, Trust};
 use tokio::{sync::watch, time};
 use tokio_util::sync::CancellationToken;
 

@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 use std::ops::Bound;
+use std::sync::Arc;
 
-use sealcare_provider::{GrantId, Organization, Timestamp};
+use sealcare_provider::{GrantId, Organization, Scope, Timestamp};
 use sealcare_vault::{KeyRange, ReadTransaction};
 
 use super::journal::{Entry, head};
@@ -27,7 +28,7 @@ pub(crate) struct Page {
     pub(crate) is_last: bool,
 }
 
-/// The changes from number `from` on. Removals and ends below `began` are left out, for who has listed nothing
+/// The changes from number `from` on. Removals, notes and ends below `began` are left out, for who has listed nothing
 /// before; so are records of grants that are not shown at `now` (held, lapsed).
 ///
 /// # Errors
@@ -63,13 +64,7 @@ struct Reader<'a, 'v> {
     tx: &'a ReadTransaction<'v>,
     began: u64,
     now: Timestamp,
-    shown: HashMap<GrantId, Visibility>,
-}
-
-#[derive(Clone, Copy, Eq, PartialEq)]
-enum Visibility {
-    Shown,
-    Hidden,
+    shown: HashMap<GrantId, Option<Arc<Scope>>>,
 }
 
 impl Reader<'_, '_> {
@@ -77,30 +72,37 @@ impl Reader<'_, '_> {
         let grant = entry.grant()?;
         let handle = GrantHandle::of(&grant);
         match &entry.change {
-            Change::Removed { .. } | Change::Ended(_) if number < self.began => Ok(None),
+            Change::Removed { .. } | Change::Noted(_) | Change::Ended(_) if number < self.began => Ok(None),
             Change::Ended(ended) => Ok(Some(Line::ended(handle, ended.cause.name()))),
-            _ if self.visibility(&grant)? == Visibility::Hidden => Ok(None),
-            Change::Removed { id, type_name } => Ok(Some(Line::removed(handle, type_name, id))),
+            Change::Noted(note) => Ok(Some(Line::noted(handle, note))),
+            Change::Removed { id, type_name } => {
+                let is_shown = self.shown_scope(&grant)?.is_some();
+                Ok(is_shown.then(|| Line::removed(handle, type_name, id)))
+            }
             Change::Record { key } => {
+                let Some(scope) = self.shown_scope(&grant)? else { return Ok(None) };
                 let key = data_encoding::HEXLOWER.decode(key.as_bytes());
                 let key = key.map_err(|_| GatewayError::Damaged("journal entry"))?;
                 let row = self.tx.get(RECORDS, &key)?.ok_or(GatewayError::Damaged("journal entry"))?;
                 let row = RecordRow::decode(&row)?;
-                Ok(Some(Line::record(handle, &row.type_name, &row.id, &row.resource)))
+                // What was removed is about to be wiped.
+                let is_shared = row.is_of_type_in(&scope);
+                Ok(is_shared.then(|| Line::record(handle, &row.type_name, &row.id, &row.resource)))
             }
         }
     }
 
-    fn visibility(&mut self, grant: &GrantId) -> Result<Visibility> {
+    /// What a grant shares; `None` for one that is not shown.
+    fn shown_scope(&mut self, grant: &GrantId) -> Result<Option<Arc<Scope>>> {
         if let Some(known) = self.shown.get(grant) {
-            return Ok(*known);
+            return Ok(known.clone());
         }
-        let visibility = match self.organization.grant_in(self.tx, grant, self.now) {
-            Ok(grant) if grant.status.is_shown() => Visibility::Shown,
-            Ok(_) | Err(sealcare_provider::ProviderError::UnknownGrant) => Visibility::Hidden,
+        let scope = match self.organization.grant_in(self.tx, grant, self.now) {
+            Ok(grant) if grant.status.is_shown() => Some(Arc::new(grant.scope)),
+            Ok(_) | Err(sealcare_provider::ProviderError::UnknownGrant) => None,
             Err(error) => return Err(error.into()),
         };
-        self.shown.insert(*grant, visibility);
-        Ok(visibility)
+        self.shown.insert(*grant, scope.clone());
+        Ok(scope)
     }
 }

@@ -2,7 +2,11 @@
 //! revocation destroys it whole. Written in the inbox's transaction, hence exactly once.
 //!
 //! Every change has a number. A record lies under (grant, blinded record id) and knows its number; the journal
-//! leads from numbers to what changed, and is the order in which records are listed and followed.
+//! leads from numbers to what changed, and is the order in which records are listed and followed. What else happens
+//! to a grant is noted there too, for who follows.
+//!
+//! What a narrowed scope no longer covers is deleted here; the inbox then renews the grant's wrapping key, so that it
+//! opens in no old page or copy of the vault either.
 //!
 //! Not here: receiving (`sealcare-provider`), and how a listing is printed (`records`).
 
@@ -21,7 +25,7 @@ use rows::{Change, Counts, RECORDS, RecordRow, record_key};
 
 pub(crate) use journal::{REMOVALS_MAX, head, trim};
 pub(crate) use listing::{Page, page};
-pub(crate) use rows::{Ended, ended};
+pub(crate) use rows::{Ended, Note, ended};
 
 /// Applies an event of the inbox, inside its transaction.
 ///
@@ -37,12 +41,23 @@ pub(crate) fn apply(
         EventKind::Records(delivery) => change(vault, tx, grant, |writer| {
             delivery.changes.iter().try_for_each(|change| writer.change(&delivery.patient, change))
         }),
-        EventKind::ScopeChanged { removed } => {
-            change(vault, tx, grant, |writer| writer.remove_types(removed))
-        }
-        EventKind::Revoked => end(tx, grant, Ended::revoked(event.at)),
-        EventKind::Rejected => end(tx, grant, Ended::rejected(event.at)),
-        _ => Ok(()),
+        EventKind::ScopeChanged { scope, .. } => change(vault, tx, grant, |writer| {
+            writer.note(event)?;
+            writer.for_each(
+                |writer, key, row| {
+                    if row.is_covered(scope)? { Ok(()) } else { writer.remove(key, &row) }
+                },
+            )
+        }),
+        // Whoever passed over them while they were hidden has yet to see them.
+        EventKind::Admitted | EventKind::Returned => change(vault, tx, grant, |writer| {
+            writer.note(event)?;
+            writer.for_each(Writer::list_again)
+        }),
+        _ => match Ended::of(event) {
+            Some(ended) => end(tx, grant, ended),
+            None => journal::append(tx, grant, &Change::Noted(Note::of(event))).map(drop),
+        },
     };
     applied.map_err(ProviderError::application)
 }
@@ -101,20 +116,29 @@ impl Writer<'_, '_> {
         }
     }
 
-    /// A type that is shared no longer is wiped.
-    fn remove_types(&mut self, types: &[String]) -> Result<()> {
+    fn note(&mut self, event: &InboxEvent) -> Result<()> {
+        journal::append(self.tx, self.grant, &Change::Noted(Note::of(event))).map(drop)
+    }
+
+    /// Every record of the grant, in the order of the rows.
+    fn for_each(&mut self, mut work: impl FnMut(&mut Self, &[u8], RecordRow) -> Result<()>) -> Result<()> {
         let mut range = KeyRange::prefix(self.grant.as_bytes());
         loop {
             let page = self.tx.scan(RECORDS, &range, rows::SCAN_RECORDS_MAX)?;
             let Some((last, _)) = page.last() else { return Ok(()) };
             range = range.after(last);
             for (key, row) in &page {
-                let row = RecordRow::decode(row)?;
-                if types.contains(&row.type_name) {
-                    self.remove(key, &row)?;
-                }
+                work(self, key, RecordRow::decode(row)?)?;
             }
         }
+    }
+
+    /// At the journal's end, as if it had come now.
+    fn list_again(&mut self, key: &[u8], row: RecordRow) -> Result<()> {
+        journal::withdraw(self.tx, row.number)?;
+        let number = journal::append(self.tx, self.grant, &Change::record(key))?;
+        let row = RecordRow { number, ..row };
+        Ok(self.tx.put_wrapped(&rows::wrapping_key(self.grant), RECORDS, key, &row.encode())?)
     }
 
     fn put(&mut self, key: &[u8], patient: &ChartPatient, record: &Record) -> Result<()> {

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use sealcare_provider::{APPLICATION_SPACES_FROM, GrantId, Timestamp, grant_wrapping_key};
+use sealcare_provider::{
+    APPLICATION_SPACES_FROM, EventKind, GrantId, InboxEvent, Scope, Timestamp, covers, grant_wrapping_key,
+};
 use sealcare_records::{Record, RecordId};
 use sealcare_vault::{KeyRange, ReadTransaction, Space, Vault, WriteTransaction};
 use serde::{Deserialize, Serialize};
@@ -47,6 +49,21 @@ impl RecordRow {
             type_name: record.record_type().name().to_owned(),
             resource,
         })
+    }
+
+    /// Whether a scope covers it.
+    pub(super) fn is_covered(&self, scope: &Scope) -> Result<bool> {
+        if scope.from.is_none() || !self.is_of_type_in(scope) {
+            return Ok(self.is_of_type_in(scope));
+        }
+        let id = RecordId::new(self.id.clone()).map_err(|_| GatewayError::Damaged("record"))?;
+        let record = Record::from_fhir_json(self.resource.get().as_bytes(), id);
+        Ok(covers(scope, &record.map_err(|_| GatewayError::Damaged("record"))?))
+    }
+
+    /// Whether a scope has its type.
+    pub(super) fn is_of_type_in(&self, scope: &Scope) -> bool {
+        scope.types.iter().any(|name| name.as_str() == self.type_name)
     }
 
     pub(super) fn encode(&self) -> Zeroizing<Vec<u8>> {
@@ -95,6 +112,8 @@ pub(super) enum Change {
     Record { key: String },
     /// A record is gone.
     Removed { id: String, type_name: String },
+    /// Something else happened to the grant.
+    Noted(Note),
     /// The grant is over.
     Ended(Ended),
 }
@@ -105,10 +124,61 @@ impl Change {
     }
 }
 
+/// What happened to a grant besides its records: names only, nothing of a record.
+#[derive(Default, Deserialize, Serialize)]
+pub(crate) struct Note {
+    /// The event's name.
+    pub(crate) name: String,
+    /// When it was received, milliseconds since 1970.
+    pub(crate) at: u64,
+    /// Why it is held.
+    pub(crate) held: Vec<String>,
+    /// Why something was refused.
+    pub(crate) refusal: Option<String>,
+    /// Of a change of scope.
+    pub(crate) scope: Option<ScopeNote>,
+}
+
+/// What is shared from now on, and how that differs from before.
+#[derive(Clone, Deserialize, Serialize)]
+pub(crate) struct ScopeNote {
+    /// Names of types that are shared no longer.
+    pub(crate) removed: Vec<String>,
+    /// Names of types that are shared from now on.
+    pub(crate) added: Vec<String>,
+    /// Names of all types that are shared.
+    pub(crate) types: Vec<String>,
+    /// Records before are not shared, milliseconds since 1970.
+    pub(crate) from_ms: Option<u64>,
+}
+
+impl Note {
+    pub(super) fn of(event: &InboxEvent) -> Self {
+        let mut note =
+            Self { name: event.kind.name().to_owned(), at: event.at.as_millis(), ..Self::default() };
+        match &event.kind {
+            EventKind::Held(reasons) => {
+                note.held = reasons.iter().map(|reason| reason.name().to_owned()).collect();
+            }
+            EventKind::Refused { name } => note.refusal = Some(name.clone()),
+            EventKind::ScopeChanged { removed, added, scope } => {
+                note.scope = Some(ScopeNote {
+                    removed: removed.clone(),
+                    added: added.clone(),
+                    types: scope.types.iter().map(|name| name.as_str().to_owned()).collect(),
+                    from_ms: scope.from.map(Timestamp::as_millis),
+                });
+            }
+            _ => {}
+        }
+        note
+    }
+}
+
 /// How and when a grant ended.
 #[derive(Clone, Deserialize, Serialize)]
 pub(crate) struct Ended {
-    /// `revoked` by the patient or `rejected` by staff.
+    /// `revoked` by the patient, `rejected` by staff, or `silent` for too long.
     pub(crate) cause: EndCause,
     /// When it was received, milliseconds since 1970.
     pub(crate) at: u64,
@@ -122,6 +192,8 @@ pub(crate) enum EndCause {
     Revoked,
     /// Staff, who did not take it for the invited person's.
     Rejected,
+    /// Nobody: nothing was heard for 90 days.
+    Silent,
 }
 
 impl EndCause {
@@ -130,17 +202,21 @@ impl EndCause {
         match self {
             Self::Revoked => "revoked",
             Self::Rejected => "rejected",
+            Self::Silent => "silent",
         }
     }
 }
 
 impl Ended {
-    pub(super) fn revoked(at: Timestamp) -> Self {
-        Self { cause: EndCause::Revoked, at: at.as_millis() }
-    }
-
-    pub(super) fn rejected(at: Timestamp) -> Self {
-        Self { cause: EndCause::Rejected, at: at.as_millis() }
+    /// `None` for an event that ends nothing.
+    pub(super) fn of(event: &InboxEvent) -> Option<Self> {
+        let cause = match &event.kind {
+            EventKind::Revoked => EndCause::Revoked,
+            EventKind::Rejected => EndCause::Rejected,
+            EventKind::Ended => EndCause::Silent,
+            _ => return None,
+        };
+        Some(Self { cause, at: event.at.as_millis() })
     }
 }
 

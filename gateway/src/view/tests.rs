@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sealcare_provider::{Delivery, DeliveryKey, Organization, Roots, SenderId, Timestamp};
+use sealcare_provider::{Delivery, DeliveryKey, Organization, Roots, Scope, SenderId, Timestamp};
 use sealcare_records::RecordId;
 use sealcare_vault::Unlock;
 
@@ -68,6 +68,7 @@ fn tell(tx: &ReadTransaction<'_>, entry: &Entry) -> String {
             RecordRow::decode(&tx.get(RECORDS, &key).unwrap().unwrap()).unwrap().resource.get().to_owned()
         }
         Change::Removed { id, .. } => format!("-{id}"),
+        Change::Noted(note) => note.name.clone(),
         Change::Ended(ended) => ended.cause.name().to_owned(),
     }
 }
@@ -83,6 +84,12 @@ fn heart_rate(name: &str, value: &str) -> RecordChange {
         "system":"http://unitsofmeasure.org","code":"/min"}}}}"#
     );
     RecordChange::Upsert(Record::from_fhir_json(json.as_bytes(), id(name)).unwrap())
+}
+
+fn scope_changed(types: &[&str], from: Option<u64>) -> EventKind {
+    let types = types.iter().map(|name| name.parse().unwrap()).collect();
+    let scope = Scope { types, from: from.map(Timestamp::from_millis) };
+    EventKind::ScopeChanged { removed: Vec::new(), added: Vec::new(), scope }
 }
 
 fn tombstone(name: &str) -> RecordChange {
@@ -118,14 +125,43 @@ fn a_tombstone_removes_and_one_of_an_unknown_record_is_no_news() {
 }
 
 #[test]
-fn a_type_that_is_shared_no_longer_is_wiped_and_others_stay() {
+fn what_is_shared_no_longer_is_wiped_and_the_rest_stays() {
     let world = World::new();
     world.deliver(vec![heart_rate("a", "72"), heart_rate("b", "73")]);
-    world.apply(EventKind::ScopeChanged { removed: vec!["lab-result".into()] });
-    assert_eq!(world.raw_rows(), 2);
-    world.apply(EventKind::ScopeChanged { removed: vec!["heart-rate".into()] });
-    assert_eq!(world.raw_rows(), 0);
-    assert!(world.journal().iter().all(|line| line.starts_with('-')));
+    // They are of 2025-01-01T08:00:00Z.
+    for (types, from, left) in [
+        (&["heart-rate", "lab-result"][..], None, 2),
+        (&["heart-rate"], None, 2),
+        (&["heart-rate"], Some(1_735_718_400_000), 2),
+        (&["heart-rate"], Some(1_735_718_400_001), 0),
+    ] {
+        world.apply(scope_changed(types, from));
+        assert_eq!(world.raw_rows(), left);
+    }
+    world.deliver(vec![heart_rate("c", "74")]);
+    world.apply(scope_changed(&[], None));
+    assert_eq!((world.raw_rows(), world.counts()), (0, vec![]));
+    let journal = world.journal();
+    assert_eq!(journal[3..], ["scope-changed", "-a", "-b", "scope-changed", "-c"].map(String::from));
+}
+
+#[test]
+fn what_was_hidden_is_listed_again_when_it_returns() {
+    let world = World::new();
+    world.deliver(vec![heart_rate("a", "72"), heart_rate("b", "73")]);
+    world.apply(EventKind::Lapsed);
+    world.apply(EventKind::Returned);
+    let journal = world.journal();
+    assert_eq!(journal[..2], ["lapsed", "returned"].map(String::from));
+    assert!(journal.len() == 4 && journal[2..].iter().all(|line| line.contains("8867-4")));
+    assert_eq!(world.counts(), [("heart-rate".to_owned(), 2)]);
+}
+
+#[test]
+fn ninety_days_of_silence_end_a_grant_by_name() {
+    let world = World::new();
+    world.apply(EventKind::Ended);
+    assert_eq!(world.journal(), ["silent"]);
 }
 
 #[test]

@@ -64,7 +64,8 @@ fn ask_again(
     else {
         return Ok(());
     };
-    let is_soon = now.as_millis() < Timestamp::from_millis(statement.resync_at).plus(RESYNC_PAUSE).as_millis();
+    let is_soon =
+        now.as_millis() < Timestamp::from_millis(statement.resync_at).plus(RESYNC_PAUSE).as_millis();
     if row.must_resync || (statement.resync_at > 0 && is_soon) {
         return Ok(());
     }

@@ -15,11 +15,11 @@ use crate::inbox::queue::{self, KeptEvent, KeptScopeChange};
 use crate::inbox::refuse;
 use crate::inbox::state::VaultState;
 use crate::invitation::{InvitationChannel, InvitationRow};
-use crate::{kept, silence, wipe};
 use crate::reply::{SenderRow, make_room};
 use crate::spaces::{
     BINDINGS, BUNDLES, EPOCHS, INVITATIONS, SEEN_SESSIONS, SESSIONS, grant_wrapping_key, session_key,
 };
+use crate::{kept, silence, wipe};
 
 pub(crate) fn settle(
     tx: &mut WriteTransaction<'_>,

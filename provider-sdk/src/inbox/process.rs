@@ -11,8 +11,8 @@ use crate::inbox::event::{Delivery, EventKind, InboxEvent};
 use crate::inbox::queue::{Entry, KeptEvent, PAGE_EVENTS_MAX};
 use crate::kept::{self, Kept};
 use crate::organization::Organization;
-use crate::{revocation, wipe};
 use crate::spaces::{BINDINGS, QUEUE, TOMBSTONES};
+use crate::{revocation, wipe};
 
 impl Organization {
     /// Hands every waiting event to `apply`, in order, and returns how many there were. What `apply` writes and
