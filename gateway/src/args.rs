@@ -7,14 +7,14 @@ use clap::{Args, Parser, Subcommand};
 use crate::config::{Overrides, ServingOverrides};
 
 const EXIT_STATUSES: &str = "\
-Exit status: 0 done; 1 failed; 64 bad usage or configuration; 65 bad input; 69 somebody who is needed does not \
+Exit status: 0 done; 1 failed; 2 `status` raises an alarm; 64 bad usage or configuration; 65 bad input; 69 somebody who is needed does not \
 answer (the relay, a running gateway); 77 refused.
 
 While `serve` runs, the other commands are answered by it over DATA/gateway.sock.
 
-Backups: of DATA take `vault/header` and `vault/vault.db` only, while the gateway is stopped, and the key file apart \
-from them. The folder `vault/wrapping` must be in no backup: its keys are what is destroyed when a patient stops. After \
-a restore patients' apps send everything again; nothing is shown before the relay told what was revoked.";
+Keep three things: the root file, offline; the key file (DATA.key), apart from the backups; and backups (`backup`), \
+which open no patient's data. The folder DATA/vault/wrapping must be in no backup: its keys are what is destroyed when a \
+patient stops.";
 
 /// The organization's side of Sealcare: invites patients, receives what they share, and forgets when they stop.
 #[derive(Debug, Parser)]
@@ -42,13 +42,18 @@ pub(crate) enum Command {
     /// List the grants that staff must look at.
     Held,
     /// Let a held grant through, after comparing its short code with the one on the patient's screen.
-    Admit(Named),
+    Admit(Admit),
     /// End a held grant and destroy what came for it.
     Reject(Named),
     /// Print what patients share, as FHIR R4 resources, one a line.
     Records(Records),
-    /// Tell how the gateway and its grants stand. Names nobody.
+    /// Tell how the gateway and its grants stand, with an alarm for what somebody must see to. Names nobody.
     Status,
+    /// Replace the epoch keys at once, and with --root the gateway's own keys too. Both change by themselves: this is
+    /// for keys that somebody else may have seen, and every three years.
+    Rotate(Rotate),
+    /// Let the organization's next root take over, and write the new root file. The old one signs nothing more.
+    Succeed(Succeed),
 }
 
 #[derive(Args, Debug)]
@@ -59,7 +64,7 @@ pub(crate) struct Init {
     /// The relay: `https://host:port`, lower case.
     #[arg(long, value_name = "ORIGIN")]
     pub(crate) relay: String,
-    /// New file for the organization's two root keys. Keep it offline, for ever: renewal needs it within 399 days.
+    /// New file for the organization's two root keys. Keep it offline, for ever: renewal needs it every three years.
     #[arg(long, value_name = "FILE")]
     pub(crate) root_out: PathBuf,
 }
@@ -81,6 +86,41 @@ pub(crate) struct Invite {
 }
 
 #[derive(Args, Debug)]
+pub(crate) struct Rotate {
+    /// The organization's root file: draws new gateway keys for three years and signs for them. It is read by this
+    /// command only; take it offline again.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) root: Option<PathBuf>,
+    /// The gateway's keys may be stolen: patients' apps and the relay believe nothing more that the old ones signed.
+    /// Invitations that are out must be made again.
+    #[arg(long, requires = "root")]
+    pub(crate) disown: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Succeed {
+    /// The organization's root file until now.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) root: PathBuf,
+    /// New file for the roots from now on. Keep it offline, for ever; the old one is of no use any more.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+    /// The old root or the gateway's keys may be stolen: believe nothing more that they signed.
+    #[arg(long)]
+    pub(crate) disown: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Admit {
+    #[command(flatten)]
+    pub(crate) named: Named,
+    /// A reason that was looked into: `paper` or `person-mismatch`; may be repeated. The grant stays held for any
+    /// other. Without, all reasons that it is held for now.
+    #[arg(long = "reason", value_name = "REASON")]
+    pub(crate) reasons: Vec<String>,
+}
+
+#[derive(Args, Debug)]
 pub(crate) struct Named {
     /// The grant: its short code, or its handle as `held` and `status` print it.
     #[arg(value_name = "GRANT")]
@@ -92,8 +132,9 @@ pub(crate) struct Records {
     /// Go on with what comes, until stopped.
     #[arg(long)]
     pub(crate) follow: bool,
-    /// Print every change as an object: `{"event":"record",…,"resource":{…}}`, and removals, ended grants and the
-    /// mark between what was there and what comes ("removed", "ended", "caught-up").
+    /// Print every change as an object: `{"event":"record",…,"resource":{…}}`, and removals, ended grants, the
+    /// mark between what was there and what comes ("removed", "ended", "caught-up"), and what happens to grants
+    /// ("held", "admitted", "paused", "resumed", "scope-changed", "stale", "lapsed", "returned", "gap", …).
     #[arg(long)]
     pub(crate) events: bool,
 }

@@ -16,7 +16,7 @@ use crate::error::{GatewayError, Result};
 use crate::line::{Line, LineForm};
 use crate::output::{self, Output};
 use crate::records::{Lines, Position, Until};
-use crate::{founding, qr, serve, telemetry};
+use crate::{founding, qr, rotation, serve, telemetry};
 
 /// Another command, or a gateway that is starting, has the vault for so long at most.
 const OPEN_TRIES: u32 = 50;
@@ -36,13 +36,22 @@ pub(crate) async fn run(cli: Cli) -> Result<()> {
         Command::Records(records) => list(&config, &records).await,
         Command::Register => print_answer(&config, Request::Register, output).await,
         Command::Held => print_answer(&config, Request::Held, output).await,
-        Command::Admit(named) => {
-            print_answer(&config, Request::Admit { grant: named.grant.parse()? }, output).await
+        Command::Admit(admit) => {
+            let request = Request::Admit { grant: admit.named.grant.parse()?, seen: admit.reasons };
+            print_answer(&config, request, output).await
         }
         Command::Reject(named) => {
             print_answer(&config, Request::Reject { grant: named.grant.parse()? }, output).await
         }
         Command::Status => print_answer(&config, Request::Status, output).await,
+        Command::Rotate(args) => {
+            let rotated = rotation::rotate(&config, args, SystemClock.now()).await?;
+            print(&output::rotated(&rotated, output))
+        }
+        Command::Succeed(args) => {
+            let rotated = rotation::succeed(&config, args, SystemClock.now()).await?;
+            print(&output::rotated(&rotated, output))
+        }
     }
 }
 
@@ -111,7 +120,11 @@ async fn print_answer(config: &Config, request: Request, output: Output) -> Resu
     print(&output::render(&answer, output))
 }
 
-async fn ask(config: &Config, request: Request) -> Result<Answer> {
+/// Asks the gateway that runs in the data folder, or does it here.
+///
+/// # Errors
+/// [`GatewayError`], by name.
+pub(crate) async fn ask(config: &Config, request: Request) -> Result<Answer> {
     match reach(config).await? {
         Reached::Running(gateway) => gateway.ask(&request, |_| Ok(())).await,
         Reached::Opened(desk) => desk.answer(request).await,

@@ -4,8 +4,9 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use sealcare_provider::{
-    ChartPatient, Clock, DirectoryChannel, Grant, GrantId, GrantStatus, InvitationChannel, LinkState,
-    Organization, OrganizationState, Person, ProviderError, SystemClock, Timestamp, Trust,
+    ChartPatient, Clock, DirectoryChannel, Grant, GrantStatus, HoldReason, InvitationChannel, KeyOffer,
+    LinkState, Organization, OrganizationState, Person, ProviderError, Renewal, SystemClock, Timestamp,
+    Trust,
 };
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
@@ -27,12 +28,18 @@ pub(crate) enum Request {
     Invite { patient: String, name: String, birth_date: String },
     /// The grants that staff must look at.
     Held,
-    /// Let a held grant through.
-    Admit { grant: GrantName },
+    /// Let a held grant through: for the reasons that staff saw, or for all that it is held for now.
+    Admit { grant: GrantName, seen: Vec<String> },
     /// End a held grant.
     Reject { grant: GrantName },
     /// How the gateway stands.
     Status,
+    /// Replace the epoch keys at once.
+    ReplaceEpochs,
+    /// Draw gateway keys for the root to sign.
+    OfferKeys,
+    /// Take into use what the root signed.
+    Renew { renewal: Renewal },
     /// The record view; answered line by line.
     Records { until: Until },
 }
@@ -42,17 +49,26 @@ pub(crate) enum Request {
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Answer {
     /// How the organization stands at its relay: `pending`, `approved`, `suspended` or `unknown`.
-    Registered { state: String },
+    Registered { state: String, root_fingerprint: String },
     /// The invitation, as text.
     Invited { invitation: SecretText },
     /// The grants that staff must look at, by their ids.
     Held { grants: Vec<HeldGrant> },
-    /// It was let through.
-    Admitted { grant: String },
+    /// It was let through, unless there are reasons left.
+    Admitted { grant: String, left: Vec<String> },
     /// It was ended.
     Rejected { grant: String },
     /// How the gateway stands.
     Status(Box<Status>),
+    /// The epoch keys were replaced.
+    EpochsReplaced,
+    /// Gateway keys for the root to sign.
+    Offered(Box<KeyOffer>),
+    /// What the root signed is in use.
+    Renewed {
+        /// Until when, milliseconds since 1970.
+        until_ms: u64,
+    },
     /// Every line was sent.
     Listed,
 }
@@ -147,12 +163,15 @@ impl Desk {
             Request::Held => {
                 self.blocking(|desk| report::held(desk).map(|grants| Answer::Held { grants })).await
             }
-            Request::Admit { grant } => self.blocking(move |desk| desk.admit(&grant)).await,
+            Request::Admit { grant, seen } => self.blocking(move |desk| desk.admit(&grant, &seen)).await,
             Request::Reject { grant } => self.blocking(move |desk| desk.reject(&grant)).await,
             Request::Status => {
                 self.blocking(|desk| report::status(desk).map(|status| Answer::Status(Box::new(status))))
                     .await
             }
+            Request::ReplaceEpochs => self.blocking(Self::replace_epochs).await,
+            Request::OfferKeys => self.blocking(Self::offer_keys).await,
+            Request::Renew { renewal } => self.blocking(move |desk| desk.renew(&renewal)).await,
             Request::Records { .. } => Err(GatewayError::Input("records are answered line by line")),
         }
     }
@@ -166,7 +185,8 @@ impl Desk {
             OrganizationState::Suspended => "suspended",
             _ => "unknown",
         };
-        Ok(Answer::Registered { state: state.to_owned() })
+        let root_fingerprint = self.organization.bundle().authority().root_fingerprint().to_string();
+        Ok(Answer::Registered { state: state.to_owned(), root_fingerprint })
     }
 
     /// On paper, for this version knows no sign-in: the grant starts held.
@@ -187,27 +207,35 @@ impl Desk {
         Ok(Answer::Invited { invitation: SecretText::new(invited.to_text()) })
     }
 
-    fn admit(&self, name: &GrantName) -> Result<Answer> {
-        let grant = self.find(name)?;
-        self.organization.admit(&grant, self.now())?;
-        Ok(Answer::Admitted { grant: GrantHandle::of(&grant).to_string() })
+    fn admit(&self, name: &GrantName, seen: &[String]) -> Result<Answer> {
+        let mut grant = self.find(name)?;
+        if !seen.is_empty() {
+            let seen = seen.iter().map(|name| HoldReason::named(name));
+            grant.held = seen.collect::<Option<_>>().ok_or(GatewayError::Input(
+                "a grant is held for `paper` or `person-mismatch`; `held` lists the reasons",
+            ))?;
+        }
+        let left = self.organization.admit(&grant, self.now())?;
+        let left = left.iter().map(|reason| reason.name().to_owned()).collect();
+        Ok(Answer::Admitted { grant: GrantHandle::of(&grant.id).to_string(), left })
     }
 
     fn reject(&self, name: &GrantName) -> Result<Answer> {
-        let grant = self.find(name)?;
+        let grant = self.find(name)?.id;
         self.organization.reject(&grant, self.now())?;
         Ok(Answer::Rejected { grant: GrantHandle::of(&grant).to_string() })
     }
 
     /// The one grant that is meant. A short code is read off a patient's screen, so it means a held grant before
     /// any other of the same code.
-    fn find(&self, name: &GrantName) -> Result<GrantId> {
-        let named: Vec<Grant> = self.grants()?.into_iter().filter(|grant| name.names(grant)).collect();
-        let held: Vec<&Grant> = named.iter().filter(|grant| grant.status == GrantStatus::Held).collect();
-        match (held.as_slice(), named.as_slice()) {
-            ([grant], _) => Ok(grant.id),
-            ([], [grant]) => Ok(grant.id),
-            ([], []) => Err(ProviderError::UnknownGrant.into()),
+    fn find(&self, name: &GrantName) -> Result<Grant> {
+        let named = self.grants()?.into_iter().filter(|grant| name.names(grant));
+        let (held, others): (Vec<Grant>, Vec<Grant>) =
+            named.partition(|grant| grant.status == GrantStatus::Held);
+        match (<[Grant; 1]>::try_from(held), others.len()) {
+            (Ok([grant]), _) => Ok(grant),
+            (Err(held), 1) if held.is_empty() => Ok(others.into_iter().next().expect("there is one")),
+            (Err(held), 0) if held.is_empty() => Err(ProviderError::UnknownGrant.into()),
             _ => Err(GatewayError::Input(
                 "several grants have this name: use the id that `held --json` prints",
             )),

@@ -56,6 +56,11 @@ pub enum GatewayError {
         /// Its words.
         text: String,
     },
+    /// The new root file is written, and the gateway has not taken it.
+    #[error(
+        "the new root file is written and nothing is published yet: finish with `rotate --root NEWFILE` ({0})"
+    )]
+    Unfinished(#[source] Box<GatewayError>),
     /// A task ended early.
     #[error("a task ended early")]
     Task,
@@ -82,6 +87,7 @@ impl GatewayError {
             Self::Provider(error) => provider_status(error),
             Self::Vault(error) => vault_status(error),
             Self::Running { status, .. } => *status,
+            Self::Unfinished(error) => error.exit_status(),
             Self::File { .. } | Self::Output(_) | Self::Damaged(_) | Self::Task => exit::FAILED,
         }
     }
@@ -93,11 +99,15 @@ impl GatewayError {
 
 fn provider_status(error: &ProviderError) -> u8 {
     match error {
-        ProviderError::UnknownGrant | ProviderError::ChartPatient | ProviderError::Protocol(_) => exit::INPUT,
+        ProviderError::UnknownGrant
+        | ProviderError::ChartPatient
+        | ProviderError::OtherRoot
+        | ProviderError::Protocol(_) => exit::INPUT,
         ProviderError::NotFounded | ProviderError::RootFileDamaged => exit::USAGE,
-        ProviderError::AlreadyFounded | ProviderError::NotHeld | ProviderError::RootFileThere => {
-            exit::REFUSED
-        }
+        ProviderError::AlreadyFounded
+        | ProviderError::NotHeld
+        | ProviderError::RootFileThere
+        | ProviderError::RootSucceeded => exit::REFUSED,
         ProviderError::Vault(error) => vault_status(error),
         ProviderError::Transport(error) => transport_status(*error),
         _ => exit::FAILED,

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::error::{GatewayError, Result};
 use crate::home::Home;
+use crate::rotation::refuse_inside;
 
 /// What was founded.
 #[derive(Serialize)]
@@ -36,11 +37,7 @@ pub(crate) fn found(home: &Home, domain: &str, relay: &str, root_out: &Path) -> 
     let relay: RelayOrigin = relay
         .parse()
         .map_err(|_| GatewayError::Config("`--relay` is not `https://host:port` in lower case".into()))?;
-    if root_out.starts_with(home.data()) {
-        return Err(GatewayError::Config(
-            "`--root-out` lies in the data folder: the roots go elsewhere".into(),
-        ));
-    }
+    refuse_inside(home, root_out, "--root-out")?;
     if fs::symlink_metadata(root_out).is_ok() {
         return Err(ProviderError::RootFileThere.into());
     }

@@ -27,6 +27,7 @@ mod output;
 mod qr;
 mod records;
 mod report;
+mod rotation;
 mod secret_text;
 mod serve;
 mod telemetry;

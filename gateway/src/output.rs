@@ -7,7 +7,9 @@ use zeroize::Zeroizing;
 
 use crate::desk::Answer;
 use crate::founding::Founded;
+
 use crate::report::{GrantReport, HeldGrant, Status};
+use crate::rotation::Rotated;
 
 /// How answers are printed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -42,38 +44,74 @@ pub(crate) fn founded(founded: &Founded, output: Output) -> String {
     )
 }
 
+/// What was rotated, and what comes next.
+pub(crate) fn rotated(rotated: &Rotated, output: Output) -> String {
+    if output == Output::Json {
+        return json!(rotated).to_string();
+    }
+    let mut text = String::from("the epoch keys are replaced");
+    if rotated.keys_until_ms.is_some() {
+        text.push_str("\nthe gateway has new keys, signed for three years; take the root file offline again");
+    }
+    if rotated.is_disowned {
+        text.push_str(
+            "\nwhat the old keys signed is refused from now on: make invitations that are out again",
+        );
+    }
+    if let Some(file) = &rotated.root_file {
+        let _ =
+            write!(text, "\nroots:  {file}  take this file offline; the old one is of no use, destroy it");
+    }
+    text
+}
+
 fn json(answer: &Answer) -> String {
     match answer {
-        Answer::Registered { state } => json!({ "state": state }).to_string(),
+        Answer::Registered { state, root_fingerprint } => {
+            json!({ "state": state, "root_fingerprint": root_fingerprint }).to_string()
+        }
         Answer::Invited { invitation } => json!({ "invitation": invitation.expose() }).to_string(),
         Answer::Held { grants } => json!({ "grants": grants }).to_string(),
-        Answer::Admitted { grant } => json!({ "grant": grant, "state": "admitted" }).to_string(),
+        Answer::Admitted { grant, left } if left.is_empty() => {
+            json!({ "grant": grant, "state": "admitted" }).to_string()
+        }
+        Answer::Admitted { grant, left } => {
+            json!({ "grant": grant, "state": "held", "held": left }).to_string()
+        }
         Answer::Rejected { grant } => json!({ "grant": grant, "state": "rejected" }).to_string(),
         Answer::Status(status) => json!(status).to_string(),
-        Answer::Listed => String::new(),
+        // Between this program's own processes.
+        Answer::Listed | Answer::EpochsReplaced | Answer::Offered(_) | Answer::Renewed { .. } => {
+            String::new()
+        }
     }
 }
 
 fn text(answer: &Answer) -> String {
     match answer {
-        Answer::Registered { state } => registered(state),
+        Answer::Registered { state, root_fingerprint } => registered(state, root_fingerprint),
         Answer::Invited { invitation } => invitation.expose().to_owned(),
         Answer::Held { grants } => held(grants),
-        Answer::Admitted { grant } => format!("{grant} is admitted"),
+        Answer::Admitted { grant, left } if left.is_empty() => format!("{grant} is admitted"),
+        Answer::Admitted { grant, left } => {
+            format!("{grant} is still held ({}): look at it with `held`", left.join(", "))
+        }
         Answer::Rejected { grant } => format!("{grant} is rejected; what came for it is destroyed"),
         Answer::Status(report) => status(report),
-        Answer::Listed => String::new(),
+        Answer::Listed | Answer::EpochsReplaced | Answer::Offered(_) | Answer::Renewed { .. } => {
+            String::new()
+        }
     }
 }
 
-fn registered(state: &str) -> String {
-    match state {
+fn registered(state: &str, root_fingerprint: &str) -> String {
+    let next = match state {
         "pending" => {
-            "pending: the relay's operator has to approve (`sealcare-relay organization approve DOMAIN`)"
-                .into()
+            "\nnext: read the fingerprint to the relay's operator by telephone, who compares it and approves"
         }
-        other => other.to_owned(),
-    }
+        _ => "",
+    };
+    format!("{state}\nroot fingerprint: {root_fingerprint}{next}")
 }
 
 /// Writing to a string does not fail.
