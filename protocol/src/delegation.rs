@@ -8,6 +8,7 @@ use sealcare_proto::v1 as wire;
 
 use crate::{
     error::{Error, Result},
+    fingerprint::RootFingerprint,
     ids::OrganizationId,
     keys::{GatewayPublicKey, RootKey},
     succession::Successions,
@@ -188,6 +189,11 @@ impl Authority {
     /// The organization.
     pub fn organization(&self) -> &OrganizationId {
         &self.organization
+    }
+
+    /// By which people know the first root.
+    pub fn root_fingerprint(&self) -> RootFingerprint {
+        RootFingerprint::of(self.successions.first())
     }
 
     /// The delegation behind a ticket or confirmation, as of `at`.

@@ -26,6 +26,7 @@ mod delegation;
 mod envelope;
 mod epoch;
 mod error;
+mod fingerprint;
 mod hpke;
 mod ids;
 mod init;
@@ -56,6 +57,7 @@ pub use envelope::{
 };
 pub use epoch::{EPOCHS_MAX, EpochEntry, EpochKey, EpochPeriod, EpochPublicKey, missing_epochs};
 pub use error::{CallError, CodeError, DataRefusal, Error, InitRefusal, Result, SealError};
+pub use fingerprint::RootFingerprint;
 pub use ids::{
     BundleHash, GrantId, Incarnation, KeyId, OrganizationId, SenderId, SessionId, ShortCode, TicketId,
 };

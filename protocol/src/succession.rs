@@ -144,6 +144,11 @@ impl Successions {
         self.roots.get(usize::try_from(index).ok()?)
     }
 
+    /// The first root, which the organization id covers.
+    pub(crate) fn first(&self) -> &RootPublicKey {
+        self.roots.first().expect("at least one link")
+    }
+
     /// The number of the newest root.
     pub fn newest(&self) -> u32 {
         u32::try_from(self.roots.len() - 1).expect("at most 16 links")

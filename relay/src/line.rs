@@ -10,11 +10,12 @@ use std::{
 };
 
 use clap::{Parser, Subcommand};
+use sealcare_protocol::RootFingerprint;
 
 use crate::{
     config::{Config, Overrides},
     error::{Error, Result},
-    operator::{self, Fingerprint, OrganizationCommand, Output},
+    operator::{self, OrganizationCommand, Output},
     server, telemetry,
 };
 
@@ -57,7 +58,7 @@ enum OrganizationArgs {
         domain: String,
         /// The root fingerprint that its people have read to you, 64 hexadecimal digits.
         #[arg(long, value_name = "HEX")]
-        fingerprint: Option<Fingerprint>,
+        fingerprint: Option<RootFingerprint>,
     },
     /// Stop deposits to an organization and delivery until it is approved again. Nothing is lost, patients can still
     /// stop, and their app says that the relay's operator is why.
@@ -126,7 +127,7 @@ async fn decide(data: &Path, command: OrganizationArgs, output: Output) -> Resul
 }
 
 /// Shows the fingerprint that the relay knows, and asks whether it is the one that people read out.
-fn compared(domain: &str, fingerprint: Fingerprint) -> Result<Fingerprint> {
+fn compared(domain: &str, fingerprint: RootFingerprint) -> Result<RootFingerprint> {
     if !io::stdin().is_terminal() {
         return Err(Error::Admin(format!(
             "nobody is there to ask; compare the root fingerprint with the organization's people, then give it with \

@@ -1,15 +1,12 @@
 //! The operator's commands: a client of the relay's own socket.
 
-use std::{
-    fmt::{self, Write as _},
-    path::Path,
-    str::FromStr,
-};
+use std::{fmt::Write as _, path::Path};
 
 use bytes::Bytes;
 use data_encoding::HEXLOWER;
 use hyper_util::rt::TokioIo;
 use sealcare_proto::v1::{self as wire, admin_service_client::AdminServiceClient};
+use sealcare_protocol::RootFingerprint;
 use serde_json::json;
 use tokio::net::UnixStream;
 use tonic::{
@@ -38,29 +35,6 @@ pub enum OrganizationCommand {
         /// The organization's domain, `host[:port]`.
         domain: String,
     },
-}
-
-/// SHA-256 of an organization's first root, which people compare by telephone.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Fingerprint([u8; 32]);
-
-impl FromStr for Fingerprint {
-    type Err = &'static str;
-
-    /// 64 hexadecimal digits; spaces and colons between them are passed over.
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let digits = text.to_ascii_lowercase().replace([' ', ':'], "");
-        let bytes = HEXLOWER.decode(digits.as_bytes()).ok().and_then(|bytes| bytes.try_into().ok());
-        bytes.map(Self).ok_or("a fingerprint has 64 hexadecimal digits")
-    }
-}
-
-impl fmt::Display for Fingerprint {
-    /// In groups of four digits, for the telephone.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let groups: Vec<_> = self.0.chunks(2).map(|pair| HEXLOWER.encode(pair)).collect();
-        f.write_str(&groups.join(" "))
-    }
 }
 
 /// How answers are printed.
@@ -102,8 +76,13 @@ pub async fn run(data: &Path, command: OrganizationCommand, output: Output) -> R
 ///
 /// # Errors
 /// [`Error::Admin`], saying what to do.
-pub async fn approve(data: &Path, domain: &str, fingerprint: Fingerprint, output: Output) -> Result<String> {
-    let root_fingerprint = Bytes::copy_from_slice(&fingerprint.0);
+pub async fn approve(
+    data: &Path,
+    domain: &str,
+    fingerprint: RootFingerprint,
+    output: Output,
+) -> Result<String> {
+    let root_fingerprint = Bytes::copy_from_slice(fingerprint.as_bytes());
     let request = wire::ApproveOrganizationRequest { domain: domain.to_owned(), root_fingerprint };
     connect(data).await?.approve_organization(request).await.map_err(|status| refused(&status))?;
     Ok(decided(domain, "approved", output))
@@ -113,7 +92,7 @@ pub async fn approve(data: &Path, domain: &str, fingerprint: Fingerprint, output
 ///
 /// # Errors
 /// [`Error::Admin`], saying what to do.
-pub async fn fingerprint(data: &Path, domain: &str) -> Result<Fingerprint> {
+pub async fn fingerprint(data: &Path, domain: &str) -> Result<RootFingerprint> {
     let listed = connect(data).await?.list_organizations(wire::ListOrganizationsRequest {}).await;
     let organizations = listed.map_err(|status| refused(&status))?.into_inner().organizations;
     let is_holder = |entry: &&wire::OrganizationEntry| {
@@ -121,8 +100,7 @@ pub async fn fingerprint(data: &Path, domain: &str) -> Result<Fingerprint> {
     };
     let entry = organizations.iter().find(is_holder);
     let entry = entry.ok_or_else(|| refused(&Status::not_found("")))?;
-    let bytes = entry.root_fingerprint[..].try_into();
-    bytes.map(Fingerprint).map_err(|_| refused(&Status::unavailable("")))
+    RootFingerprint::from_slice(&entry.root_fingerprint).map_err(|_| refused(&Status::unavailable("")))
 }
 
 async fn connect(data: &Path) -> Result<AdminServiceClient<Channel>> {
@@ -193,21 +171,5 @@ fn decided(domain: &str, state: &str, output: Output) -> String {
     match output {
         Output::Text => format!("{domain} is {state}"),
         Output::Json => json!({ "domain": domain, "state": state }).to_string(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_fingerprint_reads_back_as_it_is_shown() {
-        let fingerprint = Fingerprint([0xab; 32]);
-        let shown = fingerprint.to_string();
-        assert!(shown.starts_with("abab abab "));
-        assert_eq!(shown.parse(), Ok(fingerprint));
-        assert_eq!(shown.to_uppercase().replace(' ', ":").parse(), Ok(fingerprint));
-        assert!(shown[..70].parse::<Fingerprint>().is_err());
-        assert!("clinic.example".parse::<Fingerprint>().is_err());
     }
 }

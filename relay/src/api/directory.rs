@@ -3,12 +3,10 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use prost::Message as _;
 use sealcare_proto::v1::{self as wire, Reason, directory_service_server::DirectoryService};
 use sealcare_protocol::{
     EpochEntry, KeyBundle, OrganizationId, Timestamp, UnverifiedKeyBundle, UnverifiedRegistration,
 };
-use sha2::{Digest as _, Sha256};
 use tonic::{Request, Response, Status};
 
 use super::{
@@ -137,15 +135,8 @@ fn registrant(bundle: &KeyBundle, oauth: Option<(String, Timestamp)>, now: Times
         pin: bundle.pin(),
         bundle_expires: bundle.expires(),
         epochs: epochs.collect(),
-        root_fingerprint: root_fingerprint(bundle),
+        root_fingerprint: *bundle.authority().root_fingerprint().as_bytes(),
     }
-}
-
-/// SHA-256 of the first root, which is the first half of succession record 0.
-fn root_fingerprint(bundle: &KeyBundle) -> [u8; 32] {
-    let fields = wire::KeyBundle::decode(bundle.signed().payload.clone()).unwrap_or_default();
-    let record = fields.successions.first().map(|link| link.record.clone()).unwrap_or_default();
-    Sha256::digest(record.get(..32).unwrap_or_default()).into()
 }
 
 pub(super) fn organization(record: &OrganizationRecord) -> wire::Organization {
