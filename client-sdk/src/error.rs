@@ -32,6 +32,24 @@ pub enum ClientError {
         /// Why.
         error: RecordError,
     },
+    /// A file is another one than was checked. What was taken of it by then stays; importing it again takes it whole.
+    #[error("file {} was changed while it was imported", .file + 1)]
+    FileChanged {
+        /// Which of the files, from 0.
+        file: usize,
+    },
+    /// A file does not say what it is all of, so it is complete for nothing. Nothing was taken.
+    #[error("file {} does not say where its records come from, so it cannot be complete", .file + 1)]
+    NoSource {
+        /// Which of the files, from 0.
+        file: usize,
+    },
+    /// A newer file of the same source was imported: what is missing in this one may only be newer. Nothing was taken.
+    #[error("file {} is older than what was imported, so it cannot be complete", .file + 1)]
+    OlderExport {
+        /// Which of the files, from 0.
+        file: usize,
+    },
     /// A source of records failed; nothing of this reading is kept.
     #[error("the source of records failed")]
     Source,

@@ -27,6 +27,7 @@ mod error;
 #[cfg(test)]
 mod fixture;
 mod grant;
+mod import;
 mod kept;
 mod outbox;
 mod patient;
@@ -39,7 +40,8 @@ mod store;
 
 pub use acceptance::{AcceptedGrant, PendingGrant, SharedScope};
 pub use error::{ClientError, Result};
-pub use patient::{Imported, Patient, PatientBuilder};
+pub use import::{Absence, AbsentRecords, Caution, CheckedFiles, Completeness, Imported};
+pub use patient::{Patient, PatientBuilder};
 pub use record_store::ChangeCounts;
 pub use revocation::RevocationState;
 pub use sealcare_protocol::{

@@ -1,14 +1,9 @@
 //! The patient: an open vault with an account in it, and everything that can be done with it.
 
-use std::{
-    collections::BTreeMap,
-    io::{Read, Seek},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use sealcare_protocol::{Clock, DepositKey, Person, RelayOrigin, SystemClock};
-use sealcare_records::{ImportReport, Progress, RecordType};
+use sealcare_records::{RecordType, SourceName};
 use sealcare_transport::{PatientChannel, Trust};
 use sealcare_vault::Vault;
 use tokio::sync::{Mutex, watch};
@@ -16,8 +11,8 @@ use tokio::sync::{Mutex, watch};
 use crate::{
     account::Account,
     error::Result,
-    record_store::{self, ChangeCounts, RecordWriter},
-    source::{FileSource, RecordChange, RecordSource},
+    record_store::{self, ChangeCounts, NewRecord, RecordWriter},
+    source::{RecordChange, RecordSource},
     store::{SOURCES, Store},
 };
 
@@ -45,15 +40,6 @@ pub struct PatientBuilder {
     deadline: Duration,
 }
 
-/// What an import of files did.
-#[derive(Clone, Debug)]
-pub struct Imported {
-    /// For each file, what was in it and what was left out.
-    pub files: Vec<ImportReport>,
-    /// What changed in the vault.
-    pub changes: ChangeCounts,
-}
-
 impl Patient {
     /// Begins with a vault; the web's trust and the machine's clock unless told otherwise.
     pub fn builder(vault: Vault) -> PatientBuilder {
@@ -70,20 +56,6 @@ impl Patient {
         &self.person
     }
 
-    /// Imports files (Apple Health exports, FHIR R4 bundles and NDJSON; recognized by content) in one transaction.
-    /// `on_progress` hears the index of the file, about once a mebibyte. What is imported again changes nothing.
-    ///
-    /// # Errors
-    /// [`crate::ClientError::Import`] naming the file; then nothing of any of them is kept.
-    pub async fn import<R: Read + Seek + Send + 'static>(
-        &self,
-        files: Vec<R>,
-        on_progress: impl FnMut(usize, Progress) + Send + 'static,
-    ) -> Result<Imported> {
-        let (source, changes) = self.read(FileSource::new(files, on_progress)).await?;
-        Ok(Imported { files: source.reports, changes })
-    }
-
     /// Takes what changed at `source` since it was read last, in one transaction with its new anchor. Gives the
     /// source back.
     ///
@@ -96,8 +68,9 @@ impl Patient {
                 let place = store.blind(SOURCES, source.id().as_bytes());
                 let anchor = tx.get(SOURCES, &place)?;
                 let mut writer = RecordWriter::new(tx, &store)?;
+                let name = SourceName::app(&source.id());
                 let mut sink = |change| match change {
-                    RecordChange::Upsert(record) => writer.upsert(&record),
+                    RecordChange::Upsert(record) => writer.take(&NewRecord::new(&record, Some(&name))),
                     RecordChange::Deleted(id) => writer.delete(&id),
                 };
                 let anchor = source.read_changes(anchor.as_ref().map(|bytes| bytes.as_slice()), &mut sink)?;

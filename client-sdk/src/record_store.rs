@@ -1,9 +1,9 @@
 //! The patient's records as last seen, and the order in which they changed: each record has the version of its
 //! newest change, and a grant has come as far as a version. Not here: what a grant's scope covers (`outbox`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use sealcare_records::{Record, RecordId, RecordType};
+use sealcare_records::{Record, RecordId, RecordType, SourceName};
 use sealcare_vault::{KeyRange, ReadTransaction, WriteTransaction};
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +28,15 @@ pub(crate) struct RecordRow {
     /// covered it then and does not now has something to take back.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) former: BTreeMap<String, Option<u64>>,
+    /// Which sources have it. Empty once deleted.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub(crate) sources: BTreeSet<SourceName>,
+}
+
+/// A record as it is kept, without its place among the changes.
+pub(crate) struct NewRecord {
+    row: RecordRow,
+    json: Vec<u8>,
 }
 
 /// Whether the source still has it.
@@ -47,7 +56,7 @@ pub(crate) struct RecordWriter<'a, 'v> {
 }
 
 /// What a reading of a source changed.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct ChangeCounts {
     /// Records that were new.
     pub added: u64,
@@ -59,14 +68,8 @@ pub struct ChangeCounts {
     pub unchanged: u64,
 }
 
-impl<'a, 'v> RecordWriter<'a, 'v> {
-    pub(crate) fn new(tx: &'a mut WriteTransaction<'v>, store: &'a Store) -> Result<Self> {
-        let version = newest_version(tx)?;
-        Ok(Self { tx, store, version, counts: ChangeCounts::default() })
-    }
-
-    pub(crate) fn upsert(&mut self, record: &Record) -> Result<()> {
-        let json = record.fhir_json();
+impl NewRecord {
+    pub(crate) fn new(record: &Record, source: Option<&SourceName>) -> Self {
         let row = RecordRow {
             id: record.id().as_str().to_owned(),
             type_name: record.record_type().name().to_owned(),
@@ -74,8 +77,48 @@ impl<'a, 'v> RecordWriter<'a, 'v> {
             start_ms: start_ms(record),
             state: RecordState::Present,
             former: BTreeMap::new(),
+            sources: source.cloned().into_iter().collect(),
         };
-        self.change(row, &json)
+        Self { row, json: record.fhir_json() }
+    }
+
+    /// What it takes, about.
+    pub(crate) fn bytes(&self) -> usize {
+        self.json.len() + self.row.id.len()
+    }
+}
+
+impl RecordRow {
+    /// Whether one of `sources` has it.
+    pub(crate) fn is_of(&self, sources: &BTreeSet<SourceName>) -> bool {
+        !self.sources.is_disjoint(sources)
+    }
+
+    /// Whether no other than `sources` has it.
+    pub(crate) fn is_only_of(&self, sources: &BTreeSet<SourceName>) -> bool {
+        self.sources.is_subset(sources)
+    }
+}
+
+impl ChangeCounts {
+    /// Adds what another transaction changed.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.added += other.added;
+        self.updated += other.updated;
+        self.deleted += other.deleted;
+        self.unchanged += other.unchanged;
+    }
+}
+
+impl<'a, 'v> RecordWriter<'a, 'v> {
+    pub(crate) fn new(tx: &'a mut WriteTransaction<'v>, store: &'a Store) -> Result<Self> {
+        let version = newest_version(tx)?;
+        Ok(Self { tx, store, version, counts: ChangeCounts::default() })
+    }
+
+    /// A record as its source has it now.
+    pub(crate) fn take(&mut self, record: &NewRecord) -> Result<()> {
+        self.change(record.row.clone(), &record.json)
     }
 
     /// A record that was never here is nobody's loss.
@@ -83,7 +126,18 @@ impl<'a, 'v> RecordWriter<'a, 'v> {
         let key = self.store.blind(RECORDS, id.as_str().as_bytes());
         let Some(before) = self.tx.get(RECORDS, &key)? else { return Ok(()) };
         let (row, _) = decode(&before)?;
-        self.change(RecordRow { state: RecordState::Deleted, ..row }, &[])
+        self.change(RecordRow { state: RecordState::Deleted, sources: BTreeSet::new(), ..row }, &[])
+    }
+
+    /// Says that `sources` have a record no more, if it is as it was at `version`: deleted once no source has it.
+    pub(crate) fn withdraw(&mut self, version: u64, sources: &BTreeSet<SourceName>) -> Result<()> {
+        let Some(key) = self.tx.get(CHANGES, &version.to_be_bytes())? else { return Ok(()) };
+        let (mut row, json) = load_record(self.tx, &key)?;
+        row.sources.retain(|source| !sources.contains(source));
+        if row.sources.is_empty() {
+            return self.change(RecordRow { state: RecordState::Deleted, ..row }, &[]);
+        }
+        Ok(self.tx.put(RECORDS, &key, &encode(&row, &json)?)?)
     }
 
     fn change(&mut self, mut row: RecordRow, json: &[u8]) -> Result<()> {
@@ -91,9 +145,12 @@ impl<'a, 'v> RecordWriter<'a, 'v> {
         let before = self.tx.get(RECORDS, &key)?;
         let before = before.as_deref().map(|bytes| decode(bytes)).transpose()?;
         if let Some((was, was_json)) = &before {
+            if row.state == RecordState::Present {
+                row.sources.extend(was.sources.iter().cloned());
+            }
             if was.state == row.state && *was_json == json {
                 self.counts.unchanged += 1;
-                return Ok(());
+                return self.note_sources(&key, was, row.sources, json);
             }
             self.tx.delete(CHANGES, &was.version.to_be_bytes())?;
             row.former = former(was, &row);
@@ -108,6 +165,20 @@ impl<'a, 'v> RecordWriter<'a, 'v> {
         self.tx.put(RECORDS, &key, &encode(&row, json)?)?;
         self.tx.put(CHANGES, &self.version.to_be_bytes(), &key)?;
         Ok(())
+    }
+
+    /// A record that is the same, and that a further source has.
+    fn note_sources(
+        &mut self,
+        key: &[u8],
+        was: &RecordRow,
+        sources: BTreeSet<SourceName>,
+        json: &[u8],
+    ) -> Result<()> {
+        if was.sources == sources {
+            return Ok(());
+        }
+        Ok(self.tx.put(RECORDS, key, &encode(&RecordRow { sources, ..was.clone() }, json)?)?)
     }
 
     /// Must be called, within the same transaction.
@@ -162,18 +233,29 @@ pub(crate) fn load_record(tx: &ReadTransaction<'_>, key: &[u8]) -> Result<(Recor
 /// Records that are present, by type.
 pub(crate) fn count(tx: &ReadTransaction<'_>) -> Result<BTreeMap<RecordType, u64>> {
     let mut counts = BTreeMap::new();
+    each(tx, |_, row| {
+        if row.state == RecordState::Present {
+            *counts.entry(row.type_name.parse().map_err(|_| KEPT)?).or_default() += 1;
+        }
+        Ok(())
+    })?;
+    Ok(counts)
+}
+
+/// Every record that ever was, with its key, in no order that means anything.
+pub(crate) fn each(
+    tx: &ReadTransaction<'_>,
+    mut visit: impl FnMut(&[u8], &RecordRow) -> Result<()>,
+) -> Result<()> {
     let mut range = KeyRange::all();
     loop {
         let page = tx.scan(RECORDS, &range, PAGE_RECORDS)?;
-        for (_, bytes) in &page {
-            let (row, _) = decode(bytes)?;
-            if row.state == RecordState::Present {
-                *counts.entry(row.type_name.parse().map_err(|_| KEPT)?).or_default() += 1;
-            }
+        for (key, bytes) in &page {
+            visit(key, &decode(bytes)?.0)?;
         }
         match page.last() {
             Some((key, _)) => range = KeyRange::all().after(key),
-            None => return Ok(counts),
+            None => return Ok(()),
         }
     }
 }

@@ -1,11 +1,9 @@
-//! Where records come from: anything that can tell what changed since an anchor. Files are one such source.
-//! Not here: parsing (`sealcare-records`) or keeping (`record_store`).
+//! Where records come from: anything that can tell what changed since an anchor.
+//! Not here: files (`import`) or keeping (`record_store`).
 
-use std::io::{Read, Seek};
+use sealcare_records::{Record, RecordId};
 
-use sealcare_records::{ImportError, ImportReport, Progress, Record, RecordId, RecordSink, import};
-
-use crate::error::{ClientError, Result};
+use crate::error::Result;
 
 /// What became of a record at its source.
 #[derive(Debug)]
@@ -16,7 +14,7 @@ pub enum RecordChange {
     Deleted(RecordId),
 }
 
-/// A source of records: HealthKit through the app, an export, a connected institution.
+/// A source of records: HealthKit through the app, a connected institution.
 ///
 /// A reading is one transaction: on any error nothing of it is kept, and the next reading begins at the same anchor.
 pub trait RecordSource: Send {
@@ -27,64 +25,10 @@ pub trait RecordSource: Send {
     /// next time; none if the source has no such thing and is read whole each time.
     ///
     /// # Errors
-    /// Those of the sink unchanged; [`ClientError::Source`] for the source's own.
+    /// Those of the sink unchanged; [`crate::ClientError::Source`] for the source's own.
     fn read_changes(
         &mut self,
         anchor: Option<&[u8]>,
         sink: &mut dyn FnMut(RecordChange) -> Result<()>,
     ) -> Result<Option<Vec<u8>>>;
-}
-
-/// Files that are imported together: all of them or none.
-pub(crate) struct FileSource<R, P> {
-    files: Vec<R>,
-    on_progress: P,
-    pub(crate) reports: Vec<ImportReport>,
-}
-
-impl<R, P> FileSource<R, P> {
-    pub(crate) fn new(files: Vec<R>, on_progress: P) -> Self {
-        Self { files, on_progress, reports: Vec::new() }
-    }
-}
-
-impl<R: Read + Seek + Send, P: FnMut(usize, Progress) + Send> RecordSource for FileSource<R, P> {
-    fn id(&self) -> String {
-        "files".to_owned()
-    }
-
-    fn read_changes(
-        &mut self,
-        _anchor: Option<&[u8]>,
-        sink: &mut dyn FnMut(RecordChange) -> Result<()>,
-    ) -> Result<Option<Vec<u8>>> {
-        for (file, reader) in self.files.iter_mut().enumerate() {
-            let mut sink = FileSink { file, sink, on_progress: &mut self.on_progress };
-            let report = import(reader, &mut sink).map_err(|error| match error {
-                ImportError::Record(error) => ClientError::Import { file, error },
-                ImportError::Sink(error) => error,
-                _ => ClientError::Source,
-            })?;
-            self.reports.push(report);
-        }
-        Ok(None)
-    }
-}
-
-struct FileSink<'a, P> {
-    file: usize,
-    sink: &'a mut dyn FnMut(RecordChange) -> Result<()>,
-    on_progress: &'a mut P,
-}
-
-impl<P: FnMut(usize, Progress)> RecordSink for FileSink<'_, P> {
-    type Error = ClientError;
-
-    fn accept(&mut self, record: Record) -> Result<()> {
-        (self.sink)(RecordChange::Upsert(Box::new(record)))
-    }
-
-    fn progress(&mut self, progress: Progress) {
-        (self.on_progress)(self.file, progress);
-    }
 }

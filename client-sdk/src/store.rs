@@ -36,6 +36,11 @@ pub(crate) const LINK_CODES: Space = Space::new(12, "link codes");
 /// Grant id ‖ blinded record id: told again though its change was told.
 pub(crate) const REPEATS: Space = Space::new(13, "records to tell again");
 
+/// Blinded hash of a file → how far its import is.
+pub(crate) const IMPORTS: Space = Space::new(20, "imports");
+/// Blinded source of files → when its newest imported file was made.
+pub(crate) const FILE_SOURCES: Space = Space::new(21, "sources of files");
+
 /// A shared vault.
 #[derive(Clone)]
 pub(crate) struct Store(Arc<Vault>);
@@ -43,6 +48,11 @@ pub(crate) struct Store(Arc<Vault>);
 impl Store {
     pub(crate) fn new(vault: Vault) -> Self {
         Self(Arc::new(vault))
+    }
+
+    /// For work that blocks already.
+    pub(crate) fn vault(&self) -> &Vault {
+        &self.0
     }
 
     pub(crate) fn blind(&self, space: Space, id: &[u8]) -> [u8; 32] {

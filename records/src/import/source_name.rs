@@ -22,6 +22,11 @@ impl SourceName {
         Self(format!("fhir-{:032x}", Fingerprint::new("source").field(base).digest()))
     }
 
+    /// An app or device that tells what changed, by the name it gives itself.
+    pub fn app(id: &str) -> Self {
+        Self(format!("app-{:032x}", Fingerprint::new("app").field(id).digest()))
+    }
+
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -5,7 +5,7 @@ use sealcare_records::{Record, RecordId};
 use super::*;
 use crate::{
     fixture::Fixture,
-    record_store::RecordWriter,
+    record_store::{NewRecord, RecordWriter},
     source::{RecordChange, RecordSource},
 };
 
@@ -109,7 +109,7 @@ async fn no_more_numbers_are_given_than_may_be_unconfirmed() {
         row.outbox.next = row.outbox.confirmed_below + UNCONFIRMED_MAX - 1;
         row.save(tx, &grant)?;
         let mut writer = RecordWriter::new(tx, &store)?;
-        (0..60).try_for_each(|number| writer.upsert(&record(number, 30_000)))?;
+        (0..60).try_for_each(|number| writer.take(&NewRecord::new(&record(number, 30_000), None)))?;
         writer.finish()
     };
     fixture.patient.store.write(fill).await.unwrap();
@@ -156,6 +156,7 @@ async fn what_an_update_moves_out_of_the_scope_is_taken_back() {
         start_ms: Some(100),
         state: RecordState::Present,
         former: std::collections::BTreeMap::new(),
+        sources: std::collections::BTreeSet::new(),
     };
     let heart = |state| Some(("heart-rate".to_owned(), state));
     assert_eq!(told(&row, &record), heart("upsert"));
