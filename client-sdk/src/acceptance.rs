@@ -16,7 +16,7 @@ use crate::{
     account::Account,
     bundle,
     error::{ClientError, Result},
-    grant::{BundleNeed, Flow, GrantRow, Outbox, Phase},
+    grant::{BundleNeed, Flow, GrantKeys, GrantRow, Outbox, Phase},
     kept,
     patient::Patient,
     record_store::newest_version,
@@ -151,6 +151,8 @@ impl PendingGrant<'_> {
             outbox: Outbox::new(),
             session: None,
             heard: None,
+            keys: GrantKeys::Present,
+            recovery: None,
         };
         self.keep(row).await
     }
@@ -249,8 +251,16 @@ fn reserve(tx: &mut WriteTransaction<'_>, place: &[u8], relay: RelayOrigin, numb
 }
 
 /// One above the highest number that this vault has used, or was about to use, at `relay`.
-fn first_free(tx: &ReadTransaction<'_>, relay: &RelayOrigin) -> Result<u32> {
-    let grants = GrantRow::all(tx)?.into_iter().map(|(_, row)| (row.relay, row.deposit_number));
+pub(crate) fn first_free(tx: &ReadTransaction<'_>, relay: &RelayOrigin) -> Result<u32> {
+    let highest = used(tx, relay)?.pop_last();
+    highest.map_or(Ok(0), |highest| highest.checked_add(1).ok_or(ClientError::NoFreeKey))
+}
+
+/// The numbers that this vault has used, or was about to use, at `relay` under the present secret.
+pub(crate) fn used(tx: &ReadTransaction<'_>, relay: &RelayOrigin) -> Result<BTreeSet<u32>> {
+    let grants = GrantRow::all(tx)?.into_iter().map(|(_, row)| row);
+    let grants =
+        grants.filter(|row| row.keys == GrantKeys::Present).map(|row| (row.relay, row.deposit_number));
     let attempts = tx.scan(ACCEPTING, &KeyRange::all(), ATTEMPTS_MAX)?;
     let attempts = attempts.iter().map(|(_, kept)| {
         let attempt: Attempt =
@@ -259,7 +269,7 @@ fn first_free(tx: &ReadTransaction<'_>, relay: &RelayOrigin) -> Result<u32> {
     });
     let attempts = attempts.collect::<Result<Vec<_>>>()?;
     let used = grants.chain(attempts).filter(|(at, _)| at == relay).map(|(_, number)| number);
-    used.max().map_or(Ok(0), |highest| highest.checked_add(1).ok_or(ClientError::NoFreeKey))
+    Ok(used.collect())
 }
 
 async fn deposit_key(patient: &Patient, relay: RelayOrigin, number: u32) -> Result<DepositKey> {

@@ -60,7 +60,9 @@ impl Patient {
                     Choice::Scope(scope) => (scope, row.flow),
                     Choice::Flow(flow) => (row.scope(), flow),
                 };
-                if row.is_overruled() || scope != row.scope() || flow != row.flow {
+                // Any choice ends the wait for what was chosen on another device.
+                let was_found = row.recovery.take().is_some();
+                if was_found || row.is_overruled() || scope != row.scope() || flow != row.flow {
                     row.revision = next_revision(&row, now);
                     restate(tx, &store, &grant, &mut row, scope, flow)?;
                 }

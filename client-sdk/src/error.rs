@@ -1,6 +1,6 @@
 //! What can go wrong for a patient's app. No text holds a value, name, key or id: it is safe to log and to show.
 
-use sealcare_protocol::{Error as ProtocolError, SealError};
+use sealcare_protocol::{CodeError, Error as ProtocolError, SealError};
 use sealcare_records::RecordError;
 use sealcare_transport::TransportError;
 use sealcare_vault::VaultError;
@@ -78,6 +78,30 @@ pub enum ClientError {
     /// No deposit key is free: the relay knows every one that was tried.
     #[error("no unused key was found for a new grant")]
     NoFreeKey,
+    /// The code of a recovery sheet is mistyped.
+    #[error(transparent)]
+    SheetCode(#[from] CodeError),
+    /// A relay of a recovery sheet is mistyped.
+    #[error("relay {number} of the recovery sheet is not an address")]
+    SheetRelay {
+        /// Which, from 1.
+        number: usize,
+    },
+    /// A recovery sheet without a relay finds nothing.
+    #[error("the recovery sheet names no relay")]
+    SheetWithoutRelay,
+    /// More than a recovery sheet can be.
+    #[error("the recovery sheet is too long")]
+    SheetTooLong,
+    /// The relay knows a grant, but lists its organization no more: it cannot be known where that is.
+    #[error("the relay knows a grant whose organization it does not list")]
+    OrganizationNotListed,
+    /// What the relay says about a grant contradicts itself or what the organization's domain says.
+    #[error("the relay contradicts itself about a grant")]
+    LyingRelay,
+    /// The organization has not told what was chosen before.
+    #[error("it is not known yet what was chosen for this grant")]
+    NothingOffered,
     /// Something kept in the vault is not in form; a newer release may have written it.
     #[error("what the vault holds about {0} is not in form")]
     Kept(&'static str),

@@ -11,7 +11,7 @@ use sealcare_vault::{Unlock, Vault};
 use crate::{
     account::Account,
     bundle,
-    grant::{BundleNeed, Flow, GrantRow, Outbox, Phase},
+    grant::{BundleNeed, Flow, GrantKeys, GrantRow, Outbox, Phase},
     patient::Patient,
 };
 
@@ -79,6 +79,8 @@ impl Fixture {
             outbox: Outbox::new(),
             session: None,
             heard: None,
+            keys: GrantKeys::Present,
+            recovery: None,
         };
         let kept = bundle.clone();
         let keep = move |vault: &Vault| {

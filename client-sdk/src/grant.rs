@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use sealcare_protocol::{
     AccountSecret, Domain, GrantId, GrantIdentity, GrantState, OrganizationId, RelayOrigin, Scope, SenderId,
-    SessionId, Timestamp, TypeName,
+    SessionId, ShortCode, Timestamp, TypeName,
 };
 use sealcare_vault::{KeyRange, ReadTransaction, WriteTransaction};
 use serde::{Deserialize, Serialize};
@@ -14,6 +14,7 @@ use crate::{
     error::{ClientError, Result},
     kept,
     outbox::coverage::ScopeAt,
+    recovery::offer::Awaited,
     store::{GRANTS, load, save},
 };
 
@@ -55,6 +56,25 @@ pub(crate) struct GrantRow {
     pub(crate) outbox: Outbox,
     pub(crate) session: Option<SessionRow>,
     pub(crate) heard: Option<Heard>,
+    /// Under which of the account's secrets.
+    #[serde(default)]
+    pub(crate) keys: GrantKeys,
+    /// Of a grant that was found with the recovery sheet or on another device, until it shares as chosen there.
+    #[serde(default)]
+    pub(crate) recovery: Option<Awaited>,
+}
+
+/// Under which of the account's secrets a grant's keys are.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum GrantKeys {
+    #[default]
+    Present,
+    /// The one that a thief may have: only the stop is signed with it, and it is gone once that is confirmed.
+    Former {
+        #[serde(with = "kept::text")]
+        short_code: ShortCode,
+    },
 }
 
 /// Where a grant is in its life.

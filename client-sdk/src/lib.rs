@@ -32,8 +32,10 @@ mod kept;
 mod outbox;
 mod patient;
 mod record_store;
+mod recovery;
 mod revocation;
 mod sharing;
+mod sheet;
 mod source;
 mod status;
 mod store;
@@ -43,14 +45,16 @@ pub use error::{ClientError, Result};
 pub use import::{Absence, AbsentRecords, Caution, CheckedFiles, Completeness, Imported};
 pub use patient::{Patient, PatientBuilder};
 pub use record_store::ChangeCounts;
+pub use recovery::{OfferedTerms, Recovery, RecoveryState, SearchFailure, SearchProgress, SearchReport};
 pub use revocation::RevocationState;
 pub use sealcare_protocol::{
-    Clock, Domain, Error as ProtocolError, GrantId, Invitation, Person, SealError, ShortCode, SystemClock,
+    Clock, CodeError, Domain, Error as ProtocolError, GrantId, Invitation, Person, RelayOrigin, SealError, ShortCode, SystemClock,
     Timestamp,
 };
 pub use sealcare_records::{ImportReport, Progress, Record, RecordId, RecordType, SkipReason};
 pub use sealcare_transport::{BundleFault, TransportError, Trust, danger};
 pub use sealcare_vault::{Unlock, Vault, VaultError};
 pub use sharing::{PassOutcome, ShareProgress, SharedGrant};
+pub use sheet::{RecoverySheet, SHEET_BYTES_MAX, SHEET_RELAYS_MAX, SheetState};
 pub use source::{RecordChange, RecordSource};
 pub use status::{GrantState, GrantStatus, StatementState};

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use sealcare_protocol::{Clock, DepositKey, Person, RelayOrigin, SystemClock};
 use sealcare_records::{RecordType, SourceName};
 use sealcare_transport::{PatientChannel, Trust};
-use sealcare_vault::Vault;
+use sealcare_vault::{Vault, WriteTransaction};
 use tokio::sync::{Mutex, watch};
 
 use crate::{
@@ -125,9 +125,18 @@ impl PatientBuilder {
     /// # Errors
     /// [`crate::ClientError::AccountExists`], and those of the vault.
     pub async fn create(self, person: Person) -> Result<Patient> {
-        let store = Store::new(self.vault);
         let kept = person.clone();
-        store.write(move |tx| Account::create(tx, &kept)).await?;
+        self.begin(person, move |tx| Account::create(tx, &kept)).await
+    }
+
+    /// Keeps an account with `keep`, and opens it.
+    pub(crate) async fn begin(
+        self,
+        person: Person,
+        keep: impl FnOnce(&mut WriteTransaction<'_>) -> Result<()> + Send + 'static,
+    ) -> Result<Patient> {
+        let store = Store::new(self.vault);
+        store.write(keep).await?;
         Ok(Patient {
             store,
             trust: self.trust,

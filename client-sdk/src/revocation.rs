@@ -94,7 +94,7 @@ impl Patient {
                 Phase::Active => Err(ClientError::ClosedByRelay),
                 Phase::Revoked(at) => Ok(Err(Timestamp::from_millis(at))),
                 Phase::Revoking => {
-                    let key = Account::load(tx)?.secret.deposit_key(&row.relay, row.deposit_number);
+                    let key = Account::load(tx)?.deposit_key(&row)?;
                     Ok(Ok(Revocation::sign(&key, &row.organization)))
                 }
             }
@@ -138,7 +138,7 @@ fn stop(tx: &mut WriteTransaction<'_>, grant: &GrantId, phase: Phase) -> Result<
 }
 
 /// How far a stop has come that `report` proves.
-fn proven_phase(
+pub(crate) fn proven_phase(
     tx: &ReadTransaction<'_>,
     grant: &GrantId,
     row: &GrantRow,

@@ -18,6 +18,7 @@ use crate::{
         settle::{self, Settled},
     },
     patient::Patient,
+    recovery,
     store::LINK_CODES,
 };
 
@@ -121,6 +122,10 @@ impl Patient {
         on_progress: &(dyn Fn(ShareProgress) + Send + Sync),
     ) -> Result<Vec<SharedGrant>> {
         let _one = self.passes.lock().await;
+        // What cannot be found now is no reason not to share what is known.
+        for failure in self.search_alone(&|_| ()).await?.failures {
+            tracing::debug!(error = %failure.error, "a relay was not searched to its end");
+        }
         let mut grants = self.store.read(GrantRow::all).await?;
         grants.shuffle(&mut rand::rng());
         let (mut shared, mut pause) = (Vec::new(), Duration::ZERO);
@@ -139,6 +144,7 @@ impl Patient {
             }
             shared.push(SharedGrant { grant, outcome });
         }
+        self.store.write(recovery::forget_former).await?;
         shared.sort_unstable_by(|a, b| a.grant.as_bytes().cmp(b.grant.as_bytes()));
         Ok(shared)
     }
@@ -220,7 +226,7 @@ impl Patient {
     pub(crate) async fn open_channel(&self, grant: GrantId) -> Result<PatientChannel> {
         let load = move |tx: &sealcare_vault::ReadTransaction<'_>| -> Result<(RelayOrigin, _)> {
             let row = GrantRow::load(tx, &grant)?;
-            let key = Account::load(tx)?.secret.deposit_key(&row.relay, row.deposit_number);
+            let key = Account::load(tx)?.deposit_key(&row)?;
             Ok((row.relay, key))
         };
         let (relay, key) = self.store.read(load).await?;

@@ -7,8 +7,9 @@ use sealcare_protocol::{Domain, GrantId, OrganizationId, RelayOrigin, ShortCode,
 use crate::{
     account::Account,
     error::Result,
-    grant::{Flow, GrantRow, Phase},
+    grant::{Flow, GrantKeys, GrantRow, Phase},
     patient::Patient,
+    recovery::RecoveryState,
 };
 
 /// A grant, as far as this installation knows.
@@ -28,6 +29,8 @@ pub struct GrantStatus {
     pub state: GrantState,
     /// Whether the organization has taken what was chosen last: accepted, another scope, a pause, its end.
     pub statement: StatementState,
+    /// Of a grant that was found with the recovery sheet or on another device, until it shares as chosen there.
+    pub recovery: Option<RecoveryState>,
     /// Names of the shared types.
     pub types: BTreeSet<String>,
     /// Records that begin before are not shared.
@@ -110,15 +113,20 @@ fn status(account: &Account, id: GrantId, row: GrantRow) -> GrantStatus {
         *refusals.entry(reason.clone()).or_default() += 1;
     }
     let statement = match &row {
+        row if row.recovery.is_some() => StatementState::Pending,
         row if row.is_overruled() => StatementState::Overruled,
         row if row.is_statement_confirmed() => StatementState::Confirmed,
         _ => StatementState::Pending,
     };
-    let identity = row.identity(&account.secret);
+    let short_code = match row.keys {
+        GrantKeys::Present => ShortCode::derive(&id, &row.identity(&account.secret).grant_key.public()),
+        GrantKeys::Former { short_code } => short_code,
+    };
     let views = row.heard.iter().flat_map(|heard| &heard.views_ms);
     GrantStatus {
         grant: id,
-        short_code: ShortCode::derive(&id, &identity.grant_key.public()),
+        short_code,
+        recovery: row.recovery.as_ref().map(|awaited| awaited.state(row.heard.as_ref())),
         state,
         statement,
         types: row.types.iter().map(|name| name.as_str().to_owned()).collect(),

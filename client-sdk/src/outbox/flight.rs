@@ -93,9 +93,13 @@ fn start_session(
     let account = Account::load(tx)?;
     let grant = row.identity(&account.secret);
     let code = tx.get(LINK_CODES, id.as_bytes())?;
-    let terms = Terms { revision: row.revision, state: row.flow.into(), scope: row.scope() };
     let code = code.map(|code| LinkCode::from_slice(&code)).transpose()?;
-    let statement = grant.statement(terms, account.person, code);
+    let statement = if row.recovery.is_some() {
+        grant.silent_statement()
+    } else {
+        let terms = Terms { revision: row.revision, state: row.flow.into(), scope: row.scope() };
+        grant.statement(terms, account.person, code)
+    };
     let base = row.outbox.confirmed_below;
     let start = SessionStart { grant: &grant, bundle, sender: row.outbox.sender, base };
     let init = start.seal(statement, now, &mut rand::rng())?;

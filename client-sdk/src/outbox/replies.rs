@@ -13,6 +13,7 @@ use crate::{
     choice,
     error::{ClientError, Result},
     grant::{Flow, GrantRow, Heard},
+    recovery::offer,
     store::{BODIES, LINK_CODES, REPLY_KEYS, Store},
 };
 
@@ -111,6 +112,9 @@ fn heed(
     reply: &Reply,
 ) -> Result<()> {
     let identity = row.identity(&Account::load(tx)?.secret);
+    if row.recovery.is_some() {
+        return offer::take(tx, store, id, row, reply.verified_terms(&identity));
+    }
     let (scope, flow) = match (reply.verified_terms(&identity), &reply.stored) {
         (Some(own), _) if own.revision >= row.revision => {
             row.revision = own.revision;
