@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::store::{StoreError, embedded::EngineName};
+use crate::store::{BackupError, StoreError, embedded::EngineName};
 
 /// The relay's result.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -48,6 +48,9 @@ pub enum Error {
     /// The server failed.
     #[error("server failed")]
     Server,
+    /// There is no backup, or no store from one.
+    #[error(transparent)]
+    Backup(#[from] BackupError),
     /// The operator's socket does not answer, or refuses.
     #[error("{0}")]
     Admin(String),

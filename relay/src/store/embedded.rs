@@ -17,11 +17,17 @@ use serde::Deserialize;
 
 #[cfg(feature = "sled")]
 use super::ordered::SledKeys;
-use super::ordered::{
-    FjallKeys, OrderedStore,
-    engine::{EngineError, OrderedKeys},
+use super::{
+    BackedUp, BackupError,
+    ordered::{
+        self, FjallKeys, OrderedStore,
+        engine::{EngineError, OrderedKeys},
+    },
 };
 use crate::error::{Error, Result};
+
+/// Where a restore makes its store, until that is whole.
+const UNFINISHED: &str = "restoring";
 
 /// The embedded engines. All do the same; the default is the faster one.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, ValueEnum)]
@@ -94,6 +100,32 @@ pub fn open(data: &Path, engine: EngineName, free_bytes_min: u64) -> Result<Orde
     }
     let keys = engine.open(&engine.folder(data))?;
     Ok(OrderedStore::open(keys, new_incarnation()?, free_bytes_min)?)
+}
+
+/// Makes the store in `data` from the backup in `file`, with `engine`, as a new life: cursors of the one before
+/// are worth nothing, and senders start their sessions anew. The whole file is checked before anything is
+/// written; a crash leaves no store. Blocks.
+///
+/// # Errors
+/// [`Error::Backup`], naming the place of damage, or if `data` has a store; else [`Error::File`],
+/// [`Error::Storage`], [`Error::Store`].
+pub fn restore(data: &Path, engine: EngineName, file: &Path) -> Result<BackedUp> {
+    prepare(data)?;
+    if EngineName::of(data).is_some() {
+        return Err(BackupError::Occupied.into());
+    }
+    let restored = ordered::verify(file)?;
+    let unfinished = data.join(UNFINISHED);
+    let file_error = |source| Error::File { path: unfinished.clone(), source };
+    if unfinished.exists() {
+        fs::remove_dir_all(&unfinished).map_err(file_error)?;
+    }
+    let keys = engine.open(&unfinished)?;
+    ordered::restore(file, &keys)?;
+    drop(OrderedStore::open(keys, new_incarnation()?, 0)?);
+    fs::rename(&unfinished, engine.folder(data)).map_err(file_error)?;
+    fs::File::open(data).and_then(|folder| folder.sync_all()).map_err(file_error)?;
+    Ok(restored)
 }
 
 /// A folder that only this user can look into.

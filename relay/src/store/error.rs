@@ -1,4 +1,5 @@
-//! Why a store did not do what it was asked: four reasons, the same for every engine.
+//! Why a store did not do what it was asked: four reasons, the same for every engine. And why there is no backup,
+//! or no store from one.
 
 /// The store's result.
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;
@@ -19,4 +20,33 @@ pub enum StoreError {
     /// A row of this kind is damaged.
     #[error("damaged {0}")]
     Corrupt(&'static str),
+}
+
+/// Why there is no backup, or no store from one. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BackupError {
+    /// The file cannot be read or written.
+    #[error("the backup cannot be read or written: {0}")]
+    File(std::io::Error),
+    /// It begins otherwise.
+    #[error("the file is not a backup of a relay")]
+    NotABackup,
+    /// A later relay wrote it.
+    #[error("the backup has version {0}, which this relay does not know")]
+    Version(u32),
+    /// It is not what was written.
+    #[error("the backup is damaged at byte {place}: {what}")]
+    Damaged {
+        /// Bytes from the beginning of the file.
+        place: u64,
+        /// What is wrong there, or which kind of row.
+        what: &'static str,
+    },
+    /// A backup is restored into an empty folder only.
+    #[error("the data folder has a store already")]
+    Occupied,
+    /// The store does not give or take what it should.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }

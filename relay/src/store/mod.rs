@@ -6,6 +6,7 @@
 //!
 //! Not here: who may call what (`auth`, `api`), and when sweeps run (`retention`).
 
+mod backup;
 pub mod batch;
 #[cfg(any(test, feature = "test-util"))]
 #[allow(clippy::unwrap_used, reason = "these are tests, also where another crate runs them")]
@@ -15,15 +16,17 @@ pub mod error;
 pub mod ordered;
 pub mod types;
 
+use std::path::Path;
+
 use async_trait::async_trait;
 use sealcare_proto::v1 as wire;
 use sealcare_protocol::{Domain, GrantId, Incarnation, OrganizationId, Revocation, SessionId, Timestamp};
 use tokio::sync::watch;
 
 pub use batch::{BatchError, DepositBatch};
-pub use error::{Result, StoreError};
+pub use error::{BackupError, Result, StoreError};
 pub use types::{
-    AcceptOutcome, Acceptance, Deposited, FetchOutcome, GrantReport, LaneArrivals, LanePlace,
+    AcceptOutcome, Acceptance, BackedUp, Deposited, FetchOutcome, GrantReport, LaneArrivals, LanePlace,
     OrganizationRecord, OrganizationState, Page, PageItem, PageLimit, Progress, PutBundleOutcome, Reclaimed,
     RegisterOutcome, Registrant, ReplyOutcome, ReplySlot, SequenceRange, SessionReport, Tombstone,
 };
@@ -216,7 +219,19 @@ pub trait Registry: Send + Sync {
     async fn decide(&self, domain: Domain, state: OrganizationState) -> Result<()>;
 }
 
-/// A store keeps both.
-pub trait Store: Mailboxes + Registry + 'static {}
+/// What an operator keeps in case the disk is lost.
+pub trait Backup: Send + Sync {
+    /// Writes organizations, grants, spent tickets and tombstones with their confirmations to a new `file`, all
+    /// as of one commit. Envelopes, sessions and replies are not in it: no ciphertext leaves the store. A file
+    /// of that name is replaced once the new one is whole. Blocks; the store goes on meanwhile, except that sled
+    /// lets commits wait.
+    ///
+    /// # Errors
+    /// As [`BackupError`]; a damaged row is named and ends it.
+    fn back_up(&self, file: &Path) -> Result<BackedUp, BackupError>;
+}
 
-impl<T: Mailboxes + Registry + 'static> Store for T {}
+/// A store keeps both, and lets its operator keep what cannot be sent again.
+pub trait Store: Mailboxes + Registry + Backup + 'static {}
+
+impl<T: Mailboxes + Registry + Backup + 'static> Store for T {}

@@ -211,6 +211,17 @@ pub struct Tombstone {
     pub confirmation: Option<wire::Signed>,
 }
 
+/// What a backup holds.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct BackedUp {
+    /// Organizations, with their bundles.
+    pub organizations: u64,
+    /// Grants, closed ones too.
+    pub grants: u64,
+    /// Closed grants.
+    pub tombstones: u64,
+}
+
 /// An organization's verified keys, as registered or put.
 #[derive(Clone, Debug)]
 pub struct Registrant {

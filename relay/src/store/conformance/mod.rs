@@ -12,7 +12,7 @@ use futures::{FutureExt as _, future::BoxFuture};
 
 use super::Store;
 #[cfg(test)]
-pub(crate) use actors::{Clinic, Patient};
+pub(crate) use actors::{Clinic, NOW, Patient};
 
 /// A case: panics where the store is wrong.
 pub type Case = for<'a> fn(&'a dyn Store) -> BoxFuture<'a, ()>;

@@ -11,9 +11,11 @@ use sealcare_protocol::{GrantId, KeyId, OrganizationId, SessionId, Timestamp};
 use super::{
     engine::{EngineError, Space},
     gate::Gate,
-    lane_of, layout,
+    lane_of,
+    lane_row::{LaneKind, LaneRow},
+    layout,
     reads::{Committed, Rows},
-    rows::{GrantRow, HeadRow, LaneKind, LaneRow, OrganizationRow, SessionRow, decode},
+    rows::{GrantRow, HeadRow, OrganizationRow, SessionRow, decode},
     transaction::Transaction,
     value::check,
 };

@@ -4,11 +4,14 @@
 //! go through the committer one after another, so lanes have no gaps that may still fill; reads see what is
 //! committed. An engine is a thin adapter and knows nothing of this (`fjall.rs`, `sled`).
 
+mod backup;
 mod committer;
+mod deletions;
 pub mod engine;
 mod fjall;
 mod gate;
 mod grants;
+mod lane_row;
 mod lanes;
 mod layout;
 mod organizations;
@@ -34,8 +37,11 @@ use sealcare_proto::v1 as wire;
 use sealcare_protocol::{Domain, GrantId, Incarnation, OrganizationId, Revocation, SessionId, Timestamp};
 use tokio::{sync::watch, task::spawn_blocking};
 
+pub(super) use self::backup::{restore, verify};
 #[cfg(feature = "sled")]
 pub use self::sled::SledKeys;
+#[cfg(test)]
+pub(super) use self::value::checked;
 use self::{
     committer::{Committer, FailedLatch},
     engine::{OrderedKeys, Space},
@@ -78,7 +84,7 @@ impl OrderedStore {
     pub fn open(engine: Arc<dyn OrderedKeys>, incarnation: Incarnation, free_bytes_min: u64) -> Result<Self> {
         let incarnation = claim(engine.as_ref(), incarnation)?;
         let gate = Arc::new(Gate::default());
-        for grant in revocations::unfinished(engine.as_ref())? {
+        for grant in deletions::unfinished(engine.as_ref())? {
             gate.hide(grant);
         }
         let failed = FailedLatch::default();

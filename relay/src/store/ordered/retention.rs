@@ -10,12 +10,13 @@ use sealcare_protocol::{GrantId, OrganizationId, Timestamp};
 
 use super::{
     OrderedStore,
+    deletions::{Step, delete_some, next_step},
     engine::Space,
+    lane_row::{LaneKind, LaneRow},
     lanes::{STEP_ITEMS_MAX, is_past, remove},
     layout, organizations,
     reads::{Committed, Rows},
-    revocations::{delete_some, next_deletion},
-    rows::{LaneKind, LaneRow, OrganizationRow, SessionRow, decode},
+    rows::{OrganizationRow, SessionRow, decode},
     transaction::Transaction,
 };
 use crate::store::{
@@ -81,16 +82,26 @@ impl OrderedStore {
     /// One step for the first grant whose deletion is not done.
     async fn delete_revoked(&self) -> Result<Progress> {
         let passed_over = self.sweep().passed_over.grants.clone();
-        let found = self.read(move |rows| next_deletion(rows, &passed_over)).await;
-        let Some((grant, row)) = self.pass_over(found, |_| {})? else { return Ok(Progress::Done) };
-        let done = match row {
-            Ok(()) => self.write(move |t| delete_some(t, &grant)).await,
+        let found = self.read(move |rows| next_step(rows, &passed_over)).await;
+        let Some((grant, step)) = self.pass_over(found, |_| {})? else { return Ok(Progress::Done) };
+        let done = match step {
+            Ok(step) => self.delete_step(grant, step).await,
             Err(error) => Err(error),
         };
         self.pass_over(done, |passed_over| {
             passed_over.grants.insert(grant);
         })?;
         Ok(Progress::More)
+    }
+
+    async fn delete_step(&self, grant: GrantId, step: Step) -> Result<()> {
+        let leaves_damage = step.leaves_damage();
+        let delete = move |t: &mut Transaction<'_>| {
+            delete_some(t, &grant, step);
+            Ok(())
+        };
+        self.write(delete).await?;
+        if leaves_damage { Err(StoreError::Corrupt("lane item")) } else { Ok(()) }
     }
 
     /// One step of what is due: many at once, or one by one where one of them is damaged.

@@ -1,10 +1,10 @@
-//! Rows as they lie in the engine: small protobuf messages, and a fixed header before each envelope.
+//! Rows as they lie in the engine: small protobuf messages. Those of lanes are in `lane_row.rs`.
 //! Ids inside them were checked when they were written; a row that does not read back is damage.
 
-use bytes::{Buf as _, BufMut as _, Bytes};
+use bytes::Bytes;
 use prost::Message;
 use sealcare_proto::v1 as wire;
-use sealcare_protocol::{DepositPublicKey, GrantId, OrganizationId, SessionId, Timestamp};
+use sealcare_protocol::{DepositPublicKey, GrantId, OrganizationId};
 
 use crate::store::{BATCHES_REMEMBERED, DepositBatch, OrganizationState, Result, StoreError, Tombstone};
 
@@ -191,11 +191,17 @@ pub(super) struct DeletionRow {
     pub(super) next: u64,
     #[prost(uint64, tag = "4")]
     pub(super) end: u64,
+    /// The lowest sequence at which something damaged was left that may be the grant's.
+    #[prost(uint64, optional, tag = "5")]
+    damaged: Option<u64>,
+    /// The engine's files hold nothing any more of what was deleted.
+    #[prost(bool, tag = "6")]
+    pub(super) is_reclaimed: bool,
 }
 
 impl DeletionRow {
     pub(super) fn new(organization: &OrganizationId, next: u64, end: u64) -> Self {
-        Self { organization: Bytes::copy_from_slice(organization.as_bytes()), next, end }
+        Self { organization: Bytes::copy_from_slice(organization.as_bytes()), next, end, ..Self::default() }
     }
 
     pub(super) fn organization(&self) -> Result<OrganizationId> {
@@ -205,7 +211,29 @@ impl DeletionRow {
 
     /// Nothing is left in the lane; the engine's files may still hold the bytes.
     pub(super) fn is_deleted(&self) -> bool {
+        self.is_at_end() && self.damaged.is_none()
+    }
+
+    /// All of the lane was looked through.
+    pub(super) fn is_at_end(&self) -> bool {
         self.next >= self.end
+    }
+
+    /// Whether the engine's files have to be rewritten for it.
+    pub(super) fn awaits_reclaim(&self) -> bool {
+        self.is_at_end() && !self.is_reclaimed
+    }
+
+    /// Leaves what lies at `sequence` for the next round.
+    pub(super) fn pass_over(&mut self, sequence: u64) {
+        self.damaged.get_or_insert(sequence);
+    }
+
+    /// After the end, goes back to what was left.
+    pub(super) fn begin_again(&mut self) {
+        if self.is_at_end() {
+            self.next = self.damaged.take().unwrap_or(self.next);
+        }
     }
 }
 
@@ -278,61 +306,6 @@ pub(super) struct BundleRow {
     pub(super) put_ms: u64,
 }
 
-/// What lies in a lane: `kind ‖ grant 32 ‖ session 16 ‖ place u64 ‖ stored ms u64 ‖ bytes`.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct LaneRow {
-    pub(super) kind: LaneKind,
-    pub(super) grant: GrantId,
-    pub(super) session: SessionId,
-    pub(super) place: u64,
-    pub(super) stored: Timestamp,
-    pub(super) bytes: Bytes,
-}
-
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum LaneKind {
-    Envelope = 1,
-    Revocation = 2,
-}
-
-const LANE_HEADER_BYTES: usize = 1 + 32 + 16 + 8 + 8;
-
-impl LaneRow {
-    pub(super) fn encode(&self) -> Vec<u8> {
-        let mut row = Vec::with_capacity(LANE_HEADER_BYTES + self.bytes.len());
-        row.put_u8(self.kind as u8);
-        row.put_slice(self.grant.as_bytes());
-        row.put_slice(self.session.as_bytes());
-        row.put_u64(self.place);
-        row.put_u64(self.stored.as_millis());
-        row.put_slice(&self.bytes);
-        row
-    }
-
-    pub(super) fn decode(mut value: Bytes) -> Result<Self> {
-        if value.len() < LANE_HEADER_BYTES {
-            return Err(StoreError::Corrupt("lane item"));
-        }
-        let kind = match value.get_u8() {
-            1 => LaneKind::Envelope,
-            2 => LaneKind::Revocation,
-            _ => return Err(StoreError::Corrupt("lane item")),
-        };
-        let (mut grant, mut session) = ([0; 32], [0; 16]);
-        value.copy_to_slice(&mut grant);
-        value.copy_to_slice(&mut session);
-        let (place, stored) = (value.get_u64(), value.get_u64());
-        Ok(Self {
-            kind,
-            grant: GrantId::from_bytes(grant),
-            session: SessionId::from_bytes(session),
-            place,
-            stored: Timestamp::from_millis(stored),
-            bytes: value,
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -358,22 +331,5 @@ mod tests {
         session.mark_gone(0);
         session.mark_gone(1);
         assert_eq!(session.gone_below, 3);
-    }
-
-    #[test]
-    fn lane_rows_read_back_and_refuse_other_bytes() {
-        let row = LaneRow {
-            kind: LaneKind::Envelope,
-            grant: GrantId::from_bytes([1; 32]),
-            session: SessionId::from_bytes([2; 16]),
-            place: 3,
-            stored: Timestamp::from_millis(4),
-            bytes: Bytes::from_static(b"sealed"),
-        };
-        assert_eq!(LaneRow::decode(row.encode().into()), Ok(row.clone()));
-        let mut other = row.encode();
-        other[0] = 9;
-        assert!(LaneRow::decode(other.into()).is_err());
-        assert!(LaneRow::decode(Bytes::from_static(b"short")).is_err());
     }
 }

@@ -166,7 +166,7 @@ async fn a_revocation_stays_hidden_and_is_finished_after_a_reopen() {
         let lane = layout::lane_item(&patient.clinic.id, lane_of(&patient.grant()), 1);
         assert_eq!(store.engine.get(Space::Lanes, &lane), Ok(None));
         store.reclaim().await.unwrap();
-        assert!(revocations::unfinished(store.engine.as_ref()).unwrap().is_empty());
+        assert!(deletions::unfinished(store.engine.as_ref()).unwrap().is_empty());
     }
 }
 
@@ -208,23 +208,53 @@ async fn a_sweep_passes_damage_over_and_names_it_at_the_end() {
         }
         let item = |patient: &Patient| layout::lane_item(&clinic.id, lane_of(&patient.grant()), 1);
         let is_there = |patient: &Patient| store.engine.get(Space::Lanes, &item(patient)).unwrap().is_some();
-        patients[0].revoke(&store).await;
         patients[1].revoke(&store).await;
-        spoil(&store, Space::Lanes, item(&patients[0]));
         spoil(&store, Space::Lanes, item(&patients[2]));
-        let mut steps = (0..1_000).map(|_| ());
-        let ended = loop {
-            steps.next().expect("the sweep ends");
-            match store.purge(late).await {
-                Ok(Progress::More) => {}
-                ended => break ended,
-            }
-        };
-        assert_eq!(ended, Err(StoreError::Corrupt("lane item")));
+        assert_eq!(purge_all(&store, late).await, Err(StoreError::Corrupt("lane item")));
         let left: Vec<_> = patients.iter().map(is_there).collect();
-        assert_eq!(left, [true, false, true, false, false]);
+        assert_eq!(left, [false, false, true, false, false]);
+    }
+}
+
+/// Sweeps once through everything.
+async fn purge_all(store: &OrderedStore, now: Timestamp) -> Result<()> {
+    for _ in 0..1_000 {
+        match store.purge(now).await {
+            Ok(Progress::More) => {}
+            ended => return ended.map(drop),
+        }
+    }
+    panic!("the sweep does not end");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn damage_among_a_revoked_grants_envelopes_keeps_no_other() {
+    for keys in ENGINES {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(keys, folder.path());
+        let patient = patient(&store).await;
+        for place in 0..4 {
+            store.deposit(patient.key(), batch(place), NOW).await.unwrap();
+        }
+        let item = |sequence| layout::lane_item(&patient.clinic.id, lane_of(&patient.grant()), sequence);
+        let left = || -> Vec<u64> {
+            (1..=4).filter(|n| store.engine.get(Space::Lanes, &item(*n)).unwrap().is_some()).collect()
+        };
+        spoil(&store, Space::Lanes, item(1));
+        // The third does not even say whose it is.
+        spoil_byte(&store, Space::Lanes, item(3), 5);
+        patient.revoke(&store).await;
+        assert_eq!(purge_all(&store, NOW).await, Err(StoreError::Corrupt("lane item")));
+        assert_eq!(left(), [3]);
         assert_eq!(store.reclaim().await, Ok(Reclaimed::Gone));
-        assert_eq!(revocations::unfinished(store.engine.as_ref()).unwrap(), [patients[0].grant()]);
+        assert_eq!(store.reclaim().await, Ok(Reclaimed::Nothing));
+        assert_eq!(purge_all(&store, NOW).await, Err(StoreError::Corrupt("lane item")));
+        assert_eq!(deletions::unfinished(store.engine.as_ref()).unwrap(), [patient.grant()]);
+        spoil_byte(&store, Space::Lanes, item(3), 5);
+        assert_eq!(purge_all(&store, NOW).await, Ok(()));
+        assert_eq!(left(), [0; 0]);
+        assert_eq!(store.reclaim().await, Ok(Reclaimed::Gone));
+        assert!(deletions::unfinished(store.engine.as_ref()).unwrap().is_empty());
     }
 }
 
@@ -248,8 +278,12 @@ async fn a_page_ends_before_damage() {
 
 /// Flips a bit of what lies there.
 fn spoil(store: &OrderedStore, space: Space, key: Vec<u8>) {
+    spoil_byte(store, space, key, 0);
+}
+
+fn spoil_byte(store: &OrderedStore, space: Space, key: Vec<u8>, at: usize) {
     let mut value = store.engine.get(space, &key).unwrap().unwrap().to_vec();
-    value[0] ^= 1;
+    value[at] ^= 1;
     let change = Change { space, key: key.into(), value: Some(value.into()) };
     store.engine.commit(vec![change]).unwrap();
 }
@@ -283,7 +317,7 @@ async fn a_disk_without_room_for_the_rewriting_fails_nothing_and_forgets_nothing
         while store.purge(NOW).await.unwrap() == Progress::More {}
         assert_eq!(store.reclaim().await, Ok(Reclaimed::NoRoom));
         assert_eq!(store.check(), Ok(()));
-        assert_eq!(revocations::unfinished(store.engine.as_ref()).unwrap(), [patient.grant()]);
+        assert_eq!(deletions::unfinished(store.engine.as_ref()).unwrap(), [patient.grant()]);
         drop(store);
         let store = open(keys, folder.path());
         assert_eq!(store.reclaim().await, Ok(Reclaimed::Gone));

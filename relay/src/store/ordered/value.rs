@@ -15,7 +15,7 @@ use crate::store::StoreError;
 pub(super) const CHECKSUM_BYTES: usize = 8;
 
 /// `value` with its checksum.
-pub(super) fn checked(key: &[u8], value: &[u8]) -> Bytes {
+pub(in crate::store) fn checked(key: &[u8], value: &[u8]) -> Bytes {
     let mut sealed = BytesMut::with_capacity(value.len() + CHECKSUM_BYTES);
     sealed.put_slice(value);
     sealed.put_u64(checksum(key, value));
