@@ -54,3 +54,6 @@ pub(crate) fn clear(tx: &mut WriteTransaction<'_>, id: &GrantId) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

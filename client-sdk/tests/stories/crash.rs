@@ -15,9 +15,9 @@ const HEART: &[RecordType] = &[RecordType::HeartRate];
 
 /// Runs a future for so many polls and then drops it, as a process that ends between two steps. What a vault or a
 /// relay had begun by then goes on, as it would on a disk or at a server.
-struct Crash<F> {
-    future: F,
-    polls_left: u32,
+pub(crate) struct Crash<F> {
+    pub(crate) future: F,
+    pub(crate) polls_left: u32,
 }
 
 impl<F: Future + Unpin> Future for Crash<F> {
@@ -195,7 +195,7 @@ async fn a_failed_import_leaves_nothing() {
     assert!(ana.record_counts().await.unwrap().is_empty());
 }
 
-fn empty(dir: &Path) {
+pub(crate) fn empty(dir: &Path) {
     for file in std::fs::read_dir(dir).unwrap() {
         std::fs::remove_file(file.unwrap().path()).unwrap();
     }

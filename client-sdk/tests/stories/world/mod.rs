@@ -2,6 +2,8 @@
 
 pub(crate) mod organization;
 pub(crate) mod pki;
+mod records;
+mod state;
 
 use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
@@ -15,6 +17,7 @@ use tokio::{sync::oneshot, task::JoinSet};
 
 use organization::TestOrganization;
 use pki::Certificates;
+pub(crate) use records::{heart_rates, lab_results};
 
 pub(crate) struct World {
     pub(crate) clock: Arc<ManualClock>,
@@ -155,24 +158,6 @@ fn open_vault(dir: &Path) -> Vault {
 pub(crate) async fn accept(patient: &Patient, invitation: &str, types: &[RecordType]) -> AcceptedGrant {
     let pending = patient.consider(Invitation::from_text(invitation).unwrap()).await.unwrap();
     pending.accept(&SharedScope::of(types.iter().copied())).await.unwrap()
-}
-
-/// Heart rates as FHIR NDJSON: number → beats.
-pub(crate) fn heart_rates(values: impl IntoIterator<Item = (u32, u32)>) -> std::io::Cursor<Vec<u8>> {
-    use std::fmt::Write as _;
-    let mut text = String::new();
-    for (number, beats) in values {
-        let minute = number % 60;
-        let hour = number / 60 % 24;
-        let day = number / 1440 + 1;
-        writeln!(
-            text,
-            r#"{{"resourceType":"Observation","id":"00000000-0000-4000-8000-{number:012}","status":"final","category":[{{"coding":[{{"system":"http://terminology.hl7.org/CodeSystem/observation-category","code":"vital-signs"}}]}}],"code":{{"coding":[{{"system":"http://loinc.org","code":"8867-4"}}]}},"subject":{{"reference":"Patient/1"}},"effectiveDateTime":"2024-01-{day:02}T{hour:02}:{minute:02}:00Z","valueQuantity":{{"value":{beats},"unit":"/min","system":"http://unitsofmeasure.org","code":"/min"}}}}"#
-        )
-        .unwrap();
-    }
-    text.push('\n');
-    std::io::Cursor::new(text.into_bytes())
 }
 
 pub(crate) async fn import(patient: &Patient, values: impl IntoIterator<Item = (u32, u32)>) -> u64 {

@@ -1,8 +1,7 @@
 //! An organization made of the protocol alone, in memory: it keeps what it opened and counts what came twice.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
-    convert::Infallible,
+    collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -10,11 +9,11 @@ use std::{
 use bytes::Bytes;
 use prost::Message as _;
 use sealcare_protocol::{
-    BaseDecision, BundleHash, ChangeState, Confirmation, DelegationDraft, Domain, EpochEntry, EpochKey,
-    EpochLookup, GatewayKey, GrantId, InitRefusal, Invitation, KeyBundle, KeyBundleDraft, KeyId, KnownGrant,
-    LinkCode, LinkCodeHash, OpenInvitation, OrganizationId, ReceiverSession, ReceiverState, Refusal,
-    RefusalReason, Registration, Reply, ReplyKey, RootKey, SenderId, SessionId, StatementDecision,
-    Succession, Successions, TicketDraft, TicketLimits, Timestamp, missing_epochs, receive_init,
+    AcceptedInit, BaseDecision, BundleHash, Change, ChangeState, Confirmation, DelegationDraft, Domain,
+    EnvelopeHeader, GatewayKey, GrantId, GrantState, InitRefusal, Invitation, KeyBundle, KeyBundleDraft,
+    KnownGrant, LinkCode, OrganizationId, ReceiverSession, Refusal, RefusalReason, Registration, Reply,
+    ReplyKey, RootKey, Scope, SenderId, StatementDecision, Succession, Successions, TicketDraft,
+    TicketLimits, Timestamp, UnverifiedTerms, receive_init,
 };
 use sealcare_transport::{Content, DirectoryChannel, LaneRange, OAuthKey, OrganizationChannel};
 use tokio::{
@@ -23,7 +22,11 @@ use tokio::{
     task::JoinSet,
 };
 
-use super::{World, pki::Certificates};
+use super::{
+    World,
+    pki::Certificates,
+    state::{State, new_epochs},
+};
 
 /// Whether the organization answers.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -39,6 +42,12 @@ pub(crate) struct TestOrganization {
     pub(crate) records: BTreeMap<String, Vec<u8>>,
     /// Upserts and tombstones that were delivered.
     pub(crate) deliveries: u64,
+    /// Data envelopes that held nothing.
+    pub(crate) empty_bodies: u64,
+    /// Changes that came though the statement does not allow them.
+    pub(crate) trespasses: u64,
+    /// What it claims of every grant instead of what is so.
+    pub(crate) claims: Option<(u64, UnverifiedTerms)>,
     pub(crate) refusals: Vec<InitRefusal>,
     pub(crate) refuse_bodies: bool,
     pub(crate) inits: u64,
@@ -49,19 +58,9 @@ pub(crate) struct TestOrganization {
     oauth: Arc<OAuthKey>,
     channel: OrganizationChannel,
     state: State,
-    senders: HashMap<GrantId, Sender>,
+    senders: HashMap<(GrantId, SenderId), Sender>,
+    types: HashMap<String, String>,
     _tasks: JoinSet<()>,
-}
-
-#[derive(Default)]
-struct State {
-    epochs: HashMap<KeyId, EpochKey>,
-    sessions: HashSet<SessionId>,
-    revoked: HashSet<GrantId>,
-    grants: HashMap<GrantId, KnownGrant>,
-    invitations: HashSet<LinkCodeHash>,
-    next: HashMap<(GrantId, SenderId), u64>,
-    expires: Timestamp,
 }
 
 struct Sender {
@@ -115,6 +114,9 @@ impl TestOrganization {
             bundle,
             records: BTreeMap::new(),
             deliveries: 0,
+            empty_bodies: 0,
+            trespasses: 0,
+            claims: None,
             refusals: Vec::new(),
             refuse_bodies: false,
             inits: 0,
@@ -126,6 +128,7 @@ impl TestOrganization {
             channel: channel.unwrap(),
             state,
             senders: HashMap::new(),
+            types: HashMap::new(),
             _tasks: tasks,
         }
     }
@@ -210,7 +213,11 @@ impl TestOrganization {
             }
             return;
         }
-        let Some(sender) = self.senders.get_mut(&grant) else { return };
+        let Some(EnvelopeHeader::Data(header)) = EnvelopeHeader::parse(envelope) else { return };
+        let is_its = |sender: &&mut Sender| {
+            sender.session.as_ref().is_some_and(|session| *session.id() == header.session)
+        };
+        let Some(sender) = self.senders.values_mut().find(is_its) else { return };
         let Some(session) = sender.session.as_ref() else { return };
         let Ok(opened) = session.open(envelope, now) else { return };
         sender.session = Some(opened.session);
@@ -223,16 +230,30 @@ impl TestOrganization {
             sender.refusals.push(Refusal { sequence: opened.sequence, reason: RefusalReason::OutOfScope });
             return;
         }
-        for change in opened.body.unwrap().changes {
-            self.deliveries += 1;
-            match change.state {
-                ChangeState::Upsert(json) => self.records.insert(change.record_id, json.to_vec()),
-                ChangeState::Tombstone => self.records.remove(&change.record_id),
-            };
+        let changes = opened.body.unwrap().changes;
+        self.empty_bodies += u64::from(changes.is_empty());
+        for change in changes {
+            self.keep(&grant, change);
         }
     }
 
-    fn admit(&mut self, init: sealcare_protocol::AcceptedInit) {
+    fn keep(&mut self, grant: &GrantId, change: Change) {
+        self.deliveries += 1;
+        let terms = &self.state.terms[grant];
+        let is_shared = |scope: &Scope| scope.types.contains(&change.type_name);
+        if terms.state == GrantState::Paused || !is_shared(&terms.scope) {
+            self.trespasses += 1;
+        }
+        match change.state {
+            ChangeState::Upsert(json) => {
+                self.types.insert(change.record_id.clone(), change.type_name.as_str().to_owned());
+                self.records.insert(change.record_id, json.to_vec())
+            }
+            ChangeState::Tombstone => self.records.remove(&change.record_id),
+        };
+    }
+
+    fn admit(&mut self, init: AcceptedInit) {
         self.inits += 1;
         self.last_bundle = Some(init.bundle);
         self.state.sessions.insert(*init.session.id());
@@ -240,7 +261,13 @@ impl TestOrganization {
             self.state.invitations.remove(&code);
         }
         let revision = match init.statement {
-            StatementDecision::Adopt(statement) => statement.revision,
+            StatementDecision::Adopt(statement) => {
+                let types = &self.types;
+                let is_shared = |id: &String| statement.scope.types.iter().any(|t| t.as_str() == types[id]);
+                self.records.retain(|id, _| is_shared(id));
+                self.state.terms.insert(init.grant, UnverifiedTerms::of(&statement));
+                statement.revision
+            }
             StatementDecision::KeepStored => self.state.grants[&init.grant].revision,
         };
         self.state.grants.insert(init.grant, KnownGrant { grant_key: init.grant_key, revision });
@@ -253,17 +280,21 @@ impl TestOrganization {
             resync,
             refusals: Vec::new(),
         };
-        self.senders.insert(init.grant, sender);
+        self.senders.insert((init.grant, init.sender), sender);
     }
 
     async fn reply(&mut self, now: Timestamp) {
-        for (grant, sender) in &mut self.senders {
+        for ((grant, _), sender) in &mut self.senders {
+            let (stored_revision, stored) = self
+                .claims
+                .clone()
+                .unwrap_or_else(|| (self.state.grants[grant].revision, self.state.terms[grant].clone()));
             let reply = Reply {
                 sender: sender.id,
                 next_sequence: self.state.next.get(&(*grant, sender.id)).copied().unwrap_or(0),
                 refusals: sender.refusals.clone(),
-                stored_revision: self.state.grants[grant].revision,
-                stored: None,
+                stored_revision,
+                stored: Some(stored),
                 resync: sender.resync,
                 views: vec![now],
                 held: false,
@@ -277,11 +308,18 @@ impl TestOrganization {
 
     async fn stop(&mut self, grant: GrantId, now: Timestamp, answer: Answer) {
         self.state.revoked.insert(grant);
-        self.senders.remove(&grant);
+        self.senders.retain(|(of, _), _| *of != grant);
         self.records.clear();
         if answer == Answer::Sealed {
             let confirmation = Confirmation::sign(&grant, self.bundle.delegation(), &self.gateway, now);
             self.channel.confirm_revocation(&confirmation).await.unwrap();
+        }
+    }
+
+    /// Loses the sessions and nothing else: what comes in them is passed over.
+    pub(crate) fn lose_open_sessions(&mut self) {
+        for sender in self.senders.values_mut() {
+            sender.session = None;
         }
     }
 
@@ -292,47 +330,25 @@ impl TestOrganization {
         self.records.clear();
     }
 
+    /// Forgets how far every sender has come, and asks for everything.
+    pub(crate) fn ask_for_everything(&mut self) {
+        for sender in self.senders.values_mut() {
+            sender.resync = true;
+        }
+    }
+
+    /// Whether the grant's stored statement pauses it, and the names of the types that it covers.
+    pub(crate) fn stored(&self, grant: &GrantId) -> (bool, Vec<&str>) {
+        let terms = &self.state.terms[grant];
+        (terms.state == GrantState::Paused, terms.scope.types.iter().map(|name| name.as_str()).collect())
+    }
+
     pub(crate) fn beats(&self) -> Vec<String> {
         let beats = |json: &Vec<u8>| {
             let value: serde_json::Value = serde_json::from_slice(json).unwrap();
             value["valueQuantity"]["value"].to_string()
         };
         self.records.values().map(beats).collect()
-    }
-}
-
-fn new_epochs(state: &mut State, known: &[EpochEntry], now: Timestamp) -> Vec<EpochEntry> {
-    let mut epochs: Vec<_> = known.iter().filter(|e| e.period.encrypt_until > now).cloned().collect();
-    let periods: Vec<_> = epochs.iter().map(|entry| entry.period).collect();
-    for period in missing_epochs(&periods, now) {
-        let key = EpochKey::random(&mut rand::rng());
-        epochs.push(EpochEntry { key: key.public(), period });
-        state.epochs.insert(key.public().id(), key);
-    }
-    epochs
-}
-
-impl ReceiverState for State {
-    type Error = Infallible;
-
-    fn is_session_known(&self, session: &SessionId) -> Result<bool, Infallible> {
-        Ok(self.sessions.contains(session))
-    }
-    fn epoch(&self, key: &KeyId) -> Result<EpochLookup, Infallible> {
-        let known = self.epochs.get(key).map(|key| EpochKey::from_seed(key.as_seed()));
-        Ok(known.map_or(EpochLookup::Unknown, EpochLookup::Known))
-    }
-    fn is_revoked(&self, grant: &GrantId) -> Result<bool, Infallible> {
-        Ok(self.revoked.contains(grant))
-    }
-    fn grant(&self, grant: &GrantId) -> Result<Option<KnownGrant>, Infallible> {
-        Ok(self.grants.get(grant).copied())
-    }
-    fn invitation(&self, code: &LinkCodeHash) -> Result<Option<OpenInvitation>, Infallible> {
-        Ok(self.invitations.contains(code).then_some(OpenInvitation { expires: self.expires }))
-    }
-    fn next_sequence(&self, grant: &GrantId, sender: &SenderId) -> Result<Option<u64>, Infallible> {
-        Ok(self.next.get(&(*grant, *sender)).copied())
     }
 }
 
