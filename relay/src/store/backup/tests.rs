@@ -167,7 +167,9 @@ async fn records_that_no_backup_has_are_refused() {
     let file = folder.path().join("backup");
     let forged = |records: &[(&[u8], Bytes)]| {
         let mut writer = BackupWriter::create(&file).unwrap();
-        records.iter().for_each(|(key, value)| writer.record(key, value).unwrap());
+        for (key, value) in records {
+            writer.record(key, value).unwrap();
+        }
         writer.finish().unwrap();
         refusal(folder.path(), &file).to_string()
     };

@@ -27,13 +27,13 @@ const ENGINES: &[Keys] = &[
     |folder| Arc::new(SledKeys::open(folder).unwrap()),
 ];
 
-fn open(keys: &Keys, folder: &Path) -> OrderedStore {
+fn open(keys: Keys, folder: &Path) -> OrderedStore {
     OrderedStore::open(keys(folder), incarnation(1), 0).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_engine_conforms() {
-    for keys in ENGINES {
+    for &keys in ENGINES {
         for (name, case) in CASES {
             println!("{name}");
             let folder = tempfile::tempdir().unwrap();
@@ -103,7 +103,7 @@ const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failed_sync_is_never_followed_by_success() {
-    for keys in ENGINES {
+    for &keys in ENGINES {
         let folder = tempfile::tempdir().unwrap();
         let fails = Arc::new(AtomicBool::new(false));
         let engine = Faulty { engine: keys(folder.path()), fails: fails.clone(), disk_bytes: 0 };
@@ -122,7 +122,7 @@ async fn a_failed_sync_is_never_followed_by_success() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_duplicate_is_not_answered_after_a_failed_sync() {
-    for keys in ENGINES {
+    for &keys in ENGINES {
         let folder = tempfile::tempdir().unwrap();
         let fails = Arc::new(AtomicBool::new(false));
         let engine = Faulty { engine: keys(folder.path()), fails: fails.clone(), disk_bytes: 0 };
@@ -137,7 +137,7 @@ async fn a_duplicate_is_not_answered_after_a_failed_sync() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_keeps_its_incarnation_and_its_rows() {
-    for keys in ENGINES {
+    for &keys in ENGINES {
         let folder = tempfile::tempdir().unwrap();
         let store = open(keys, folder.path());
         let patient = patient(&store).await;
@@ -153,7 +153,7 @@ async fn a_store_keeps_its_incarnation_and_its_rows() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_revocation_stays_hidden_and_is_finished_after_a_reopen() {
-    for keys in ENGINES {
+    for &keys in ENGINES {
         let folder = tempfile::tempdir().unwrap();
         let store = open(keys, folder.path());
         let patient = patient(&store).await;
@@ -172,7 +172,7 @@ async fn a_revocation_stays_hidden_and_is_finished_after_a_reopen() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_revoked_envelope_leaves_the_disk_with_the_reclaim() {
-    for keys in ENGINES {
+    for &keys in ENGINES {
         const MARKER: &[u8] = b"ciphertext to look for on the disk";
         let folder = tempfile::tempdir().unwrap();
         let store = open(keys, folder.path());
@@ -192,7 +192,7 @@ async fn a_revoked_envelope_leaves_the_disk_with_the_reclaim() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sweep_passes_damage_over_and_names_it_at_the_end() {
-    for keys in ENGINES {
+    for &keys in ENGINES {
         let folder = tempfile::tempdir().unwrap();
         let store = open(keys, folder.path());
         let clinic = Clinic::open(&store, 1).await;
@@ -229,7 +229,7 @@ async fn purge_all(store: &OrderedStore, now: Timestamp) -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn damage_among_a_revoked_grants_envelopes_keeps_no_other() {
-    for keys in ENGINES {
+    for &keys in ENGINES {
         let folder = tempfile::tempdir().unwrap();
         let store = open(keys, folder.path());
         let patient = patient(&store).await;
@@ -260,7 +260,7 @@ async fn damage_among_a_revoked_grants_envelopes_keeps_no_other() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_ends_before_damage() {
-    for keys in ENGINES {
+    for &keys in ENGINES {
         let folder = tempfile::tempdir().unwrap();
         let store = open(keys, folder.path());
         let patient = patient(&store).await;
@@ -290,7 +290,7 @@ fn spoil_byte(store: &OrderedStore, space: Space, key: Vec<u8>, at: usize) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_promises_nothing_and_costs_no_sync() {
-    for keys in ENGINES {
+    for &keys in ENGINES {
         let folder = tempfile::tempdir().unwrap();
         let fails = Arc::new(AtomicBool::new(false));
         let engine = Faulty { engine: keys(folder.path()), fails: fails.clone(), disk_bytes: 0 };
@@ -306,7 +306,7 @@ async fn a_refusal_promises_nothing_and_costs_no_sync() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_disk_without_room_for_the_rewriting_fails_nothing_and_forgets_nothing() {
-    for keys in ENGINES {
+    for &keys in ENGINES {
         let folder = tempfile::tempdir().unwrap();
         let fails = Arc::new(AtomicBool::new(false));
         let engine = Faulty { engine: keys(folder.path()), fails, disk_bytes: u64::MAX };
@@ -327,7 +327,7 @@ async fn a_disk_without_room_for_the_rewriting_fails_nothing_and_forgets_nothing
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_drained_grant_leaves_nothing_to_look_for() {
-    for keys in ENGINES {
+    for &keys in ENGINES {
         let folder = tempfile::tempdir().unwrap();
         let store = open(keys, folder.path());
         let patient = patient(&store).await;
@@ -353,7 +353,7 @@ fn lies_in(folder: &Path, needle: &[u8]) -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn damage_is_named_and_not_skipped() {
-    for keys in ENGINES {
+    for &keys in ENGINES {
         let folder = tempfile::tempdir().unwrap();
         let store = open(keys, folder.path());
         let patient = patient(&store).await;
