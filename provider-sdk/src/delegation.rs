@@ -331,9 +331,13 @@ mod tests {
         let organization = Organization::found(vault, &roots, &relay, now, rng).unwrap();
         let key = AccountSecret::random(rng).deposit_key(&relay, 0);
         let stop = Revocation::sign(&key, organization.id());
-        organization.take_tombstones(&[UnverifiedRevocation::new(stop.to_wire())], now).unwrap();
+        organization
+            .take_tombstones(vec![UnverifiedRevocation::new(stop.to_wire())], Vec::new(), now)
+            .unwrap();
         organization.mark_confirmed(stop.grant()).unwrap();
-        let due = |organization: &Organization| organization.unconfirmed(&HashSet::new(), now).unwrap().len();
+        let due = |organization: &Organization| {
+            organization.unconfirmed(None, &HashSet::new(), now).unwrap().0.len()
+        };
         for (old, count) in [(OldKeys::Honoured, 0), (OldKeys::Disowned, 1)] {
             let offer = organization.offer_keys(&mut rand::rng()).unwrap();
             organization.renew(&roots.delegate(&offer, old, now).unwrap(), now).unwrap();

@@ -3,22 +3,26 @@
 
 use std::collections::HashSet;
 
-use sealcare_protocol::{Confirmation, GrantId, OrganizationId, Timestamp, UnverifiedRevocation};
-use sealcare_vault::{KeyRange, ReadTransaction, WriteTransaction};
+use sealcare_protocol::{
+    Confirmation, GrantId, Incarnation, OrganizationId, Timestamp, UnverifiedConfirmation,
+    UnverifiedRevocation,
+};
+use sealcare_vault::{KeyRange, WriteTransaction};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{ProviderError, Result};
 use crate::grant::StatementRow;
-use crate::inbox::{queue, refuse};
+use crate::inbox::{count_refused, queue, refuse};
 use crate::kept::{self, Kept};
 use crate::organization::{Organization, Profile, Shown};
 use crate::spaces::{
-    AWAITED, BINDINGS, CONFIRMATIONS_DUE, HELD, REPLIES_DUE, SENDERS, SESSIONS, STATEMENTS, TOMBSTONES,
-    WIPES, grant_wrapping_key,
+    AWAITED, BINDINGS, CONFIRMATIONS_DUE, DESTRUCTIONS, HELD, REPLIES_DUE, SENDERS, SESSIONS, STATEMENTS,
+    TOMBSTONES, WATCH, WIPES, grant_wrapping_key,
 };
 
-/// Confirmations that are signed at a time.
-const CONFIRMATIONS_MAX: usize = 100;
+/// Tombstones that are looked at, and confirmations that are signed, at a time.
+const PAGE_MAX: usize = 100;
+const INCARNATION: &[u8] = b"incarnation";
 
 /// That a grant is over, for ever.
 #[derive(Deserialize, Serialize)]
@@ -32,7 +36,7 @@ struct Tombstone {
 pub(crate) enum Cause {
     Revoked,
     Rejected,
-    /// Nothing was heard for 90 days.
+    /// Nothing was heard for 90 days (or, in a restored vault, this organization's own word is all that is left).
     Silent,
 }
 
@@ -46,17 +50,10 @@ struct DueConfirmation {
     is_destroyed: bool,
     /// The application has destroyed what it kept elsewhere.
     is_applied: bool,
-    cause: Cause,
 }
 
 impl Kept for DueConfirmation {
     const NAME: &'static str = "due confirmation";
-}
-
-/// A confirmation that the relay does not have.
-pub(crate) struct Unconfirmed {
-    pub(crate) confirmation: Confirmation,
-    pub(crate) cause: Cause,
 }
 
 /// Checks a revocation and acts on nothing less than a good one, also for a grant that was never met.
@@ -106,8 +103,14 @@ pub(crate) fn end(
         tx.delete_prefix(space, grant.as_bytes())?;
     }
     // Also when it comes again: then the relay does not have the confirmation.
-    let due = DueConfirmation { is_destroyed: false, is_applied, cause };
+    tx.put(DESTRUCTIONS, grant.as_bytes(), &[])?;
+    let due = DueConfirmation { is_destroyed: false, is_applied };
     kept::put(tx, CONFIRMATIONS_DUE, grant.as_bytes(), &due)
+}
+
+/// Unless it is over already.
+fn end_once(tx: &mut WriteTransaction<'_>, grant: &GrantId, cause: Cause, now: Timestamp) -> Result<()> {
+    if tx.get(TOMBSTONES, grant.as_bytes())?.is_some() { Ok(()) } else { end(tx, grant, cause, now) }
 }
 
 /// The application has taken up that the grant is over.
@@ -123,13 +126,12 @@ pub(crate) fn mark_applied(tx: &mut WriteTransaction<'_>, grant: &GrantId) -> Re
 pub(crate) fn confirm_again(tx: &mut WriteTransaction<'_>) -> Result<()> {
     let mut range = KeyRange::all();
     loop {
-        let page = tx.scan(TOMBSTONES, &range, CONFIRMATIONS_MAX)?;
+        let page = tx.scan(TOMBSTONES, &range, PAGE_MAX)?;
         let Some((last, _)) = page.last() else { return Ok(()) };
         range = KeyRange::all().after(last);
-        for (key, row) in &page {
+        for (key, _) in &page {
             if tx.get(CONFIRMATIONS_DUE, key)?.is_none() {
-                let cause = Tombstone::decode(row)?.cause;
-                let due = DueConfirmation { is_destroyed: true, is_applied: true, cause };
+                let due = DueConfirmation { is_destroyed: true, is_applied: true };
                 kept::put(tx, CONFIRMATIONS_DUE, key, &due)?;
             }
         }
@@ -156,16 +158,29 @@ impl Organization {
         Ok(())
     }
 
-    /// Takes in a tombstone that the relay lists, for a restored vault.
-    pub(crate) fn take_tombstones(&self, listed: &[UnverifiedRevocation], now: Timestamp) -> Result<()> {
+    /// Takes in tombstones that the relay lists, for a restored vault: the patients' words, and where there is none
+    /// this organization's own.
+    pub(crate) fn take_tombstones(
+        &self,
+        revocations: Vec<UnverifiedRevocation>,
+        confirmations: Vec<UnverifiedConfirmation>,
+        now: Timestamp,
+    ) -> Result<()> {
+        let bundle = self.bundle();
         self.vault.write(|tx| {
-            for revocation in listed {
-                let Ok(stop) = revocation.clone().verify() else {
-                    kept::count_up(tx, crate::spaces::COUNTERS, b"refused revocation-signature")?;
-                    continue;
-                };
-                if stop.organization() == &self.id && tx.get(TOMBSTONES, stop.grant().as_bytes())?.is_none() {
-                    end(tx, stop.grant(), Cause::Revoked, now)?;
+            for revocation in revocations {
+                match revocation.verify() {
+                    Ok(stop) if stop.organization() == &self.id => {
+                        end_once(tx, stop.grant(), Cause::Revoked, now)?;
+                    }
+                    Ok(_) => {}
+                    Err(_) => count_refused(tx, "revocation-signature")?,
+                }
+            }
+            for confirmation in confirmations {
+                match confirmation.verify(bundle.authority()) {
+                    Ok(confirmation) => end_once(tx, confirmation.grant(), Cause::Silent, now)?,
+                    Err(_) => count_refused(tx, "confirmation-signature")?,
                 }
             }
             Ok::<_, ProviderError>(())
@@ -189,37 +204,56 @@ impl Organization {
     /// Destroys the keys of grants that are over. Runs after each receipt and on opening, so that a crash in
     /// between changes nothing.
     pub(crate) fn finish_destructions(&self) -> Result<()> {
-        for (grant, due) in self.vault.read(due)? {
-            if due.is_destroyed {
-                continue;
+        loop {
+            let due = self.vault.read(|tx| tx.scan(DESTRUCTIONS, &KeyRange::all(), PAGE_MAX))?;
+            if due.is_empty() {
+                return Ok(());
             }
-            self.vault.destroy_wrapping_key(&grant_wrapping_key(&grant))?;
-            let destroyed = DueConfirmation { is_destroyed: true, ..due };
-            self.vault.write(|tx| {
-                // The application may have taken it up in between.
-                let now_due = kept::get::<DueConfirmation>(tx, CONFIRMATIONS_DUE, grant.as_bytes())?;
-                let is_applied = now_due.is_some_and(|due| due.is_applied);
-                let due = DueConfirmation { is_applied, ..destroyed };
-                kept::put(tx, CONFIRMATIONS_DUE, grant.as_bytes(), &due)
-            })?;
+            for (key, _) in due {
+                let grant = GrantId::from_slice(&key)?;
+                self.vault.destroy_wrapping_key(&grant_wrapping_key(&grant))?;
+                self.vault.write(|tx| mark_destroyed(tx, &grant))?;
+            }
         }
-        Ok(())
     }
 
-    /// Signs what the relay does not have yet. Only what is destroyed, here and by the
-    /// application, is confirmed; `waiting` names the grants that are left out.
-    pub(crate) fn unconfirmed(&self, waiting: &HashSet<Vec<u8>>, now: Timestamp) -> Result<Vec<Unconfirmed>> {
-        let due = self.vault.read(due)?;
-        let signer = self.signer();
-        let is_ready = |due: &DueConfirmation| due.is_destroyed && due.is_applied;
-        let destroyed = due
-            .into_iter()
-            .filter(|(grant, due)| is_ready(due) && !waiting.contains(grant.as_bytes().as_slice()));
-        let sign = |(grant, due): (GrantId, DueConfirmation)| Unconfirmed {
-            confirmation: signer.confirm(&grant, now),
-            cause: due.cause,
-        };
-        Ok(destroyed.take(CONFIRMATIONS_MAX).map(sign).collect())
+    /// Signs what the relay does not have yet, of the next grants behind `after`. Only what is destroyed, here and by
+    /// the application, is confirmed; `waiting` names the grants that are left out. Says behind which to go on, if
+    /// there may be more.
+    pub(crate) fn unconfirmed(
+        &self,
+        after: Option<&GrantId>,
+        waiting: &HashSet<Vec<u8>>,
+        now: Timestamp,
+    ) -> Result<(Vec<Confirmation>, Option<GrantId>)> {
+        let range = after.map_or(KeyRange::all(), |grant| KeyRange::all().after(grant.as_bytes()));
+        let due = self.vault.read(|tx| tx.scan(CONFIRMATIONS_DUE, &range, PAGE_MAX))?;
+        let (signer, mut signed, mut last) = (self.signer(), Vec::new(), None);
+        for (key, row) in &due {
+            let (grant, due) = (GrantId::from_slice(key)?, DueConfirmation::decode(row)?);
+            if due.is_destroyed && due.is_applied && !waiting.contains(key) {
+                signed.push(signer.confirm(&grant, now));
+            }
+            last = Some(grant);
+        }
+        Ok((signed, last.filter(|_| due.len() >= PAGE_MAX)))
+    }
+
+    /// The relay's store is in this life. After another one than last time, every grant that is over is confirmed
+    /// again: the store may be restored from a backup in which some of them are open.
+    pub(crate) fn meet_store(&self, incarnation: &Incarnation) -> Result<()> {
+        let met = self.vault.read(|tx| tx.get(WATCH, INCARNATION))?;
+        if met.as_ref().is_some_and(|met| met.as_slice() == incarnation.as_bytes()) {
+            return Ok(());
+        }
+        self.vault.write(|tx| {
+            if met.is_some() {
+                confirm_again(tx)?;
+            }
+            Ok::<_, ProviderError>(tx.put(WATCH, INCARNATION, incarnation.as_bytes())?)
+        })?;
+        self.announce_replies();
+        Ok(())
     }
 
     /// The relay has it.
@@ -228,7 +262,84 @@ impl Organization {
     }
 }
 
-fn due(tx: &ReadTransaction<'_>) -> Result<Vec<(GrantId, DueConfirmation)>> {
-    let rows = tx.scan(CONFIRMATIONS_DUE, &KeyRange::all(), usize::MAX)?;
-    rows.iter().map(|(key, row)| Ok((GrantId::from_slice(key)?, DueConfirmation::decode(row)?))).collect()
+/// The application may have taken it up in between.
+fn mark_destroyed(tx: &mut WriteTransaction<'_>, grant: &GrantId) -> Result<()> {
+    tx.delete(DESTRUCTIONS, grant.as_bytes())?;
+    let Some(due) = kept::get::<DueConfirmation>(tx, CONFIRMATIONS_DUE, grant.as_bytes())? else {
+        return Ok(());
+    };
+    let destroyed = DueConfirmation { is_destroyed: true, ..due };
+    kept::put(tx, CONFIRMATIONS_DUE, grant.as_bytes(), &destroyed)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use sealcare_protocol::{AccountSecret, Revocation};
+    use sealcare_vault::{Unlock, Vault};
+
+    use super::*;
+    use crate::root::Roots;
+
+    const NOW: Timestamp = Timestamp::from_millis(1 << 40);
+
+    fn found() -> (tempfile::TempDir, Organization) {
+        let (dir, rng) = (tempfile::tempdir().unwrap(), &mut rand::rng());
+        let unlock = Unlock::SecretFile(dir.path().join("key"));
+        let vault = Arc::new(Vault::create(&dir.path().join("vault"), &unlock, rng).unwrap());
+        let roots = Roots::draw("clinic.example".parse().unwrap(), rng);
+        let relay = "https://relay.example:7443".parse().unwrap();
+        (dir, Organization::found(vault, &roots, &relay, NOW, rng).unwrap())
+    }
+
+    fn stop(organization: &Organization, number: u32) -> Revocation {
+        let account = AccountSecret::random(&mut rand::rng());
+        Revocation::sign(&account.deposit_key(organization.relay(), number), organization.id())
+    }
+
+    /// All that the relay is to be told, page by page.
+    fn due(organization: &Organization) -> Vec<GrantId> {
+        let (mut due, mut after) = (Vec::new(), None);
+        loop {
+            let page = organization.unconfirmed(after.as_ref(), &HashSet::new(), NOW).unwrap();
+            due.extend(page.0.iter().map(|confirmation| *confirmation.grant()));
+            after = page.1;
+            if after.is_none() {
+                return due;
+            }
+        }
+    }
+
+    #[test]
+    fn another_life_of_the_relays_store_is_told_every_end_again() {
+        let (_dir, organization) = found();
+        let stops: Vec<_> = (0..150).map(|number| stop(&organization, number)).collect();
+        let told = stops.iter().map(|stop| UnverifiedRevocation::new(stop.to_wire())).collect();
+        organization.take_tombstones(told, Vec::new(), NOW).unwrap();
+        let [first, second] = [1, 2].map(|life| Incarnation::from_bytes([life; 16]));
+        organization.meet_store(&first).unwrap();
+        assert_eq!(due(&organization).len(), 150);
+        due(&organization).iter().for_each(|grant| organization.mark_confirmed(grant).unwrap());
+        organization.meet_store(&first).unwrap();
+        assert!(due(&organization).is_empty(), "the same life as last time");
+        organization.meet_store(&second).unwrap();
+        assert_eq!(due(&organization).len(), 150);
+        organization.meet_store(&second).unwrap();
+        assert_eq!(due(&organization).len(), 150);
+    }
+
+    #[test]
+    fn a_restored_vault_believes_its_own_word_and_no_other() {
+        let (_dir, organization) = found();
+        let (_other_dir, other) = found();
+        let grants = [1, 2].map(|byte| GrantId::from_bytes([byte; 32]));
+        let sign = |by: &Organization, grant| {
+            UnverifiedConfirmation::new(by.signer().confirm(grant, NOW).signed().clone()).unwrap()
+        };
+        let words = vec![sign(&organization, &grants[0]), sign(&other, &grants[1])];
+        organization.take_tombstones(Vec::new(), words, NOW).unwrap();
+        assert_eq!(due(&organization), [grants[0]]);
+        assert_eq!(organization.refusals().unwrap()["confirmation-signature"], 1);
+    }
 }

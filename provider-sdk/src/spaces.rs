@@ -43,6 +43,8 @@ pub(crate) const BUNDLES: Space = Space::new(16, "bundles");
 pub(crate) const WIPES: Space = Space::new(17, "wipes");
 /// Grant → since when a restored vault waits for its next session.
 pub(crate) const AWAITED: Space = Space::new(18, "awaited grants");
+/// Grant that is over → nothing, until its keys are destroyed.
+pub(crate) const DESTRUCTIONS: Space = Space::new(21, "destructions");
 /// When silent grants were looked for last; which life of the relay's store was met last.
 pub(crate) const WATCH: Space = Space::new(19, "watch");
 /// Delegation number → gateway key and what the root signed for it.

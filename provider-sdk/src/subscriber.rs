@@ -133,7 +133,11 @@ impl Subscriber {
             };
             match delivery {
                 None => return Ok(()),
-                Some(Delivery::CaughtUp { .. }) => self.stand(LinkState::Live),
+                Some(Delivery::CaughtUp { incarnation }) => {
+                    let organization = Arc::clone(&self.organization);
+                    blocking(move || organization.meet_store(&incarnation)).await?;
+                    self.stand(LinkState::Live);
+                }
                 Some(Delivery::Batch(batch)) => {
                     match self.take_batch(&subscription, batch, halted, stop).await? {
                         ControlFlow::Continue(still_halted) => halted = still_halted,
@@ -193,8 +197,8 @@ impl Subscriber {
         loop {
             let page = self.channel.list_revoked(after, REVOKED_PAGE).await?;
             let (organization, now) = (Arc::clone(&self.organization), self.clock.now());
-            let revocations = page.revocations;
-            blocking(move || organization.take_tombstones(&revocations, now)).await?;
+            let (revocations, confirmations) = (page.revocations, page.confirmations);
+            blocking(move || organization.take_tombstones(revocations, confirmations, now)).await?;
             let Some(next) = page.next else { break };
             after = Some(next);
         }

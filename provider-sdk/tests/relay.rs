@@ -243,3 +243,45 @@ async fn a_relay_that_does_not_know_the_organization_is_tried_again() {
     loopback.end().await;
     assert!(clinic.process(|_, _| Ok::<(), ProviderError>(())).is_ok());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ninety_days_of_silence_close_the_grant_at_the_relay_too() {
+    let mut loopback = Loopback::start().await;
+    let clinic = loopback.clinic().await;
+    let now = SystemClock.now();
+    let invitation = world::invite(&clinic, InvitationChannel::SignIn, now);
+    let (patient, key) = Patient::of(&clinic, &invitation);
+    let channel = loopback.channel(key);
+    channel.accept_invitation(&invitation.ticket).await.unwrap();
+    let mut init = patient.start_at(&clinic, 0, now);
+    let data = seal(&mut init.session, vec![heart_rate("a", 72)]);
+    channel.deposit([init.envelope.clone(), data].map(Bytes::from).into()).await.unwrap();
+    let subscriber = Subscriber::new(Arc::clone(&clinic), &loopback.trust, Arc::new(SystemClock)).unwrap();
+    let (mut state, stopping) = (subscriber.state(), loopback.stop.child_token());
+    loopback.tasks.spawn(async move { subscriber.run(stopping).await.unwrap() });
+    assert_eq!(told(&clinic, 1).await, ["72 /min"]);
+    state.wait_for(|state| *state == LinkState::Live).await.unwrap();
+    // As if it had been looked for every hour: an outage must be shorter than the relay's retention.
+    for days in [0, 12, 24, 36, 48, 60, 72, 84] {
+        clinic.sweep(now.plus(world::DAY * days)).unwrap();
+    }
+    assert_eq!(clinic.sweep(now.plus(world::DAY * 91)).unwrap().ended, 1);
+    assert_eq!(told(&clinic, 1).await, ["ended"], "what it overtook is not told any more");
+
+    let asking = async {
+        let mut pace = tokio::time::interval(Duration::from_millis(50));
+        loop {
+            pace.tick().await;
+            let status = channel.grant_status().await.unwrap();
+            if let Some(confirmation) = status.confirmation {
+                return (status.is_revoked, status.revocation.is_none(), confirmation);
+            }
+        }
+    };
+    let (is_closed, is_unrevoked, confirmation) = tokio::time::timeout(PATIENCE, asking).await.unwrap();
+    assert!(is_closed && is_unrevoked);
+    assert!(confirmation.verify(clinic.bundle().authority()).is_ok());
+    let refused = channel.deposit(vec![patient.start_at(&clinic, 0, now).envelope.into()]).await;
+    assert!(matches!(refused, Err(sealcare_transport::TransportError::GrantRevoked)));
+    loopback.end().await;
+}

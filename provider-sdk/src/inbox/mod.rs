@@ -158,6 +158,11 @@ impl Halted {
 
 const REFUSED: &[u8] = b"refused ";
 
+/// Counts a refusal by name.
+pub(crate) fn count_refused(tx: &mut WriteTransaction<'_>, name: &'static str) -> Result<()> {
+    kept::count_up(tx, COUNTERS, &[REFUSED, name.as_bytes()].concat()).map(drop)
+}
+
 /// Records a permanent refusal by name. Of a grant that is not known only the count is kept: anyone could
 /// otherwise fill the queue.
 pub(crate) fn refuse(
@@ -166,7 +171,7 @@ pub(crate) fn refuse(
     name: &'static str,
     now: Timestamp,
 ) -> Result<()> {
-    kept::count_up(tx, COUNTERS, &[REFUSED, name.as_bytes()].concat())?;
+    count_refused(tx, name)?;
     if tx.get(BINDINGS, grant.as_bytes())?.is_some() {
         queue::put(tx, grant, now, &queue::KeptEvent::Refused { name: name.to_owned() })?;
     }

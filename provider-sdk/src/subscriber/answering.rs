@@ -8,14 +8,13 @@ use std::{
 };
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use sealcare_protocol::GrantId;
+use sealcare_protocol::{Confirmation, GrantId};
 use sealcare_transport::TransportError;
 use tokio::time::{self, Instant};
 
 use super::{Subscriber, blocking};
 use crate::error::Result;
 use crate::reply::DueReply;
-use crate::revocation::{Cause, Unconfirmed};
 
 /// Replies are cumulative, so those of a burst are sent once.
 const REPLY_DELAY: Duration = Duration::from_millis(200);
@@ -62,11 +61,23 @@ impl Subscriber {
                 break;
             }
         }
-        let (organization, now) = (Arc::clone(&self.organization), self.clock.now());
-        let waiting = self.postponed().waiting(time::Instant::now());
-        let unconfirmed = blocking(move || organization.unconfirmed(&waiting, now)).await?;
-        let sending = stream::iter(unconfirmed).map(|unconfirmed| self.confirm(unconfirmed));
-        sending.buffer_unordered(CALLS_MAX).try_collect::<()>().await
+        self.confirm_all().await
+    }
+
+    async fn confirm_all(&self) -> Result<()> {
+        let mut after = None;
+        loop {
+            let (organization, now, from) = (Arc::clone(&self.organization), self.clock.now(), after.take());
+            let waiting = self.postponed().waiting(time::Instant::now());
+            let signing = blocking(move || organization.unconfirmed(from.as_ref(), &waiting, now));
+            let (confirmations, last) = signing.await?;
+            let sending = stream::iter(confirmations).map(|confirmation| self.confirm(confirmation));
+            sending.buffer_unordered(CALLS_MAX).try_collect::<()>().await?;
+            after = last;
+            if after.is_none() {
+                return Ok(());
+            }
+        }
     }
 
     async fn put_reply(&self, reply: DueReply) -> Result<()> {
@@ -80,13 +91,11 @@ impl Subscriber {
         blocking(move || organization.mark_replied(&reply)).await
     }
 
-    async fn confirm(&self, unconfirmed: Unconfirmed) -> Result<()> {
-        let grant: GrantId = *unconfirmed.confirmation.grant();
-        match self.channel.confirm_revocation(&unconfirmed.confirmation).await {
-            // Not found: a tombstone that this relay lost; it comes again with the patient's next call.
+    async fn confirm(&self, confirmation: Confirmation) -> Result<()> {
+        let grant: GrantId = *confirmation.grant();
+        match self.channel.confirm_revocation(&confirmation).await {
+            // Not found: a grant that this relay lost; it comes again with the patient's next call.
             Ok(()) | Err(TransportError::NotFound) => {}
-            // The relay waits for no word about a grant that the patient has not revoked.
-            Err(error) if unconfirmed.cause == Cause::Rejected && !concerns_connection(error) => {}
             Err(error) => return self.postpone(grant.as_bytes(), "a confirmation was refused", error),
         }
         self.postponed().forget(grant.as_bytes());
