@@ -56,6 +56,13 @@ fn of_client(error: &ClientError) -> Option<&'static str> {
             "Check this machine's clock and update sealcare. If it stays, ask the organization, but not over this network."
         }
         ClientError::Import { error, .. } => of_file(error),
+        ClientError::FileChanged { .. } => "Wait until it is written whole, then import it again.",
+        ClientError::NoSource { .. } => {
+            "Import it without --complete. Complete can be an Apple Health export, or a FHIR bundle of one server. Nothing was imported."
+        }
+        ClientError::OlderExport { .. } => {
+            "Export again and import that with --complete. Nothing was imported."
+        }
         ClientError::AccountExists => {
             "Go on with `sealcare import FILE`, or choose another folder with `--home DIR`."
         }

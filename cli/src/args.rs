@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use sealcare_client::Timestamp;
+use sealcare_client::Completeness;
 use sealcare_records::RecordType;
 
 use crate::times;
@@ -119,9 +120,35 @@ pub(crate) struct Import {
     /// Files to read; all of them are taken, or none
     #[arg(value_name = "FILE", required = true)]
     pub(crate) files: Vec<PathBuf>,
-    /// Take the files also if they name somebody else than this account's person
+    /// Take the files also if they name somebody else than this account's person (not with --complete)
     #[arg(long)]
     pub(crate) yes: bool,
+    /// The files are all that their sources have: show what is not in them any more, and ask whether to delete it
+    #[arg(long)]
+    complete: bool,
+    /// Delete what is not in the complete files any more, without asking: here, and at all organizations
+    #[arg(long, requires = "complete")]
+    confirm_deletions: bool,
+}
+
+/// What becomes of records that complete files do not have.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Deletions {
+    /// The person is asked; without a terminal nothing is deleted.
+    Asked,
+    /// The person has said so.
+    Confirmed,
+}
+
+impl Import {
+    /// Whether the files are all of their sources.
+    pub(crate) fn completeness(&self) -> Completeness {
+        if self.complete { Completeness::Complete } else { Completeness::Partial }
+    }
+
+    pub(crate) fn deletions(&self) -> Deletions {
+        if self.confirm_deletions { Deletions::Confirmed } else { Deletions::Asked }
+    }
 }
 
 #[derive(Args, Debug)]

@@ -131,7 +131,10 @@ fn of_client(error: &ClientError) -> Exit {
     match error {
         ClientError::Vault(error) => of_vault(error),
         ClientError::Transport(error) => of_transport(*error),
-        ClientError::Import { .. } => Exit::Data,
+        ClientError::Import { .. }
+        | ClientError::FileChanged { .. }
+        | ClientError::NoSource { .. }
+        | ClientError::OlderExport { .. } => Exit::Data,
         ClientError::AccountExists | ClientError::NoAccount | ClientError::UnknownGrant => Exit::Usage,
         ClientError::Protocol(_)
         | ClientError::Revoked

@@ -39,6 +39,31 @@ fn an_account_takes_files_and_counts_what_it_leaves_out() {
 }
 
 #[test]
+fn what_a_complete_file_lacks_is_deleted_on_the_persons_word_alone() {
+    let machine = Machine::with_account();
+    let whole = machine.file("whole.xml", EXPORT);
+    let empty = machine.file("empty.xml", EXPORT.replace("<Record", "<Other").replace("</Record", "</Other"));
+    let count = || machine.json(&["status"])["records"]["heart-rate"].clone();
+    machine.refused(&["import", "--confirm-deletions", &whole], 64, "--complete");
+    assert_eq!(machine.json(&["import", "--complete", &whole])["absent"], json!(null));
+    assert_eq!(machine.json(&["import", &empty])["absent"], json!(null), "a part deletes nothing");
+    let asked = machine.json(&["import", "--complete", &empty]);
+    assert_eq!(asked["absent"]["types"]["heart-rate"]["count"], 1);
+    assert_eq!(
+        (&asked["absent"]["warning"], &asked["absent"]["deleted"]),
+        (&json!("nothing-left"), &json!(0))
+    );
+    let text = machine.run(&["import", "--complete", &empty]);
+    assert!(text.out.contains("WARNING") && text.out.contains("--confirm-deletions"), "{text:?}");
+    assert_eq!(count(), 1, "nobody has said so");
+    let confirmed = machine.json(&["import", "--complete", "--confirm-deletions", &empty]);
+    assert_eq!(confirmed["absent"]["deleted"], 1);
+    assert_eq!(count(), json!(null));
+    let fhir = machine.file("a.json", bundle(&json!({ "resourceType": "Patient", "id": "1" })));
+    machine.refused(&["import", "--complete", &fhir], 65, "cannot be complete");
+}
+
+#[test]
 fn a_file_that_cannot_be_read_is_refused_whole() {
     let machine = Machine::with_account();
     let good = machine.file("good.xml", EXPORT);
@@ -56,7 +81,7 @@ fn a_file_that_cannot_be_read_is_refused_whole() {
         let bad = machine.file(name, content);
         machine.refused(&["import", &good, &bad], 65, word);
     }
-    // Without the look beforehand, the transaction itself is what keeps the first file out.
+    // Without the look at whose it is, the first reading is what keeps the first file out.
     machine.refused(&["import", "--yes", &good, &machine.path("e")], 65, "file 2 was not imported");
     machine.refused(&["import", &good, &machine.path("missing")], 66, "file 2 cannot be read");
     machine.refused(&["import", &machine.path("")], 66, "file 1 cannot be read");

@@ -1,10 +1,13 @@
-//! `import`: records out of files, all of the files or none. What the files are is told by their content.
+//! `import`: records out of files, once all of the files were checked. What the files are is told by their content.
 
-use std::{collections::BTreeMap, convert::Infallible, fmt, fs::File, io, path::PathBuf};
+mod absence;
 
-use sealcare_client::{ClientError, ImportReport, Imported, Patient};
-use sealcare_records::{ImportError, Progress, Record, WithProgress};
+use std::{collections::BTreeMap, fmt, fs::File, io, path::PathBuf};
+
+use sealcare_client::{Completeness, ImportReport, Imported, Patient, Progress};
 use serde::Serialize;
+
+use self::absence::AbsenceReport;
 
 use crate::{
     args::Import,
@@ -25,6 +28,10 @@ struct Report {
     updated: u64,
     /// Records that were there already.
     unchanged: u64,
+    /// Records that an interrupted import of the same files had taken before.
+    went_on_after: u64,
+    /// What complete files do not have any more; none if nothing.
+    absent: Option<AbsenceReport>,
 }
 
 /// What was in one file, in the order of the arguments.
@@ -39,14 +46,20 @@ struct FileReport {
 pub(super) async fn run(context: &Context, args: Import) -> Result<()> {
     let files = open_all(&args.files)?;
     let patient = context.open().await?;
-    if !args.yes {
-        for (index, file) in files.iter().enumerate() {
-            check_subject(&patient, file, index, files.len(), context.output)?;
-        }
+    let mut meter = MeterOfFiles::new("checking file", files.len(), context.output);
+    let checked = patient.check(files, move |index, progress| meter.imported(index, progress)).await?;
+    if !args.yes || args.completeness() == Completeness::Complete {
+        check_subjects(&patient, checked.reports())?;
     }
-    let mut meter = MeterOfFiles::new(files.len(), context.output);
-    let imported = patient.import(files, move |index, progress| meter.imported(index, progress)).await?;
-    context.output.print(&Report::from(imported))
+    let taken_before = checked.taken_before().sum();
+    let mut meter = MeterOfFiles::new("file", args.files.len(), context.output);
+    let on_progress = move |index, progress| meter.imported(index, progress);
+    let mut imported = patient.take(checked, args.completeness(), on_progress).await?;
+    let absent = match imported.absence.take() {
+        Some(absence) => Some(absence::settle(&patient, absence, args.deletions(), context.output).await?),
+        None => None,
+    };
+    context.output.print(&Report::new(&imported, taken_before, absent))
 }
 
 fn open_all(paths: &[PathBuf]) -> Result<Vec<File>> {
@@ -65,40 +78,36 @@ fn open_regular(path: &PathBuf) -> io::Result<File> {
     if metadata.is_file() { File::open(path) } else { Err(io::ErrorKind::NotSeekable.into()) }
 }
 
-/// Reads the whole file and keeps nothing: what is wrong with it is known before anything is taken.
-fn check_subject(patient: &Patient, file: &File, index: usize, of: usize, output: Output) -> Result<()> {
-    let mut meter = MeterOfFiles::new(of, output);
-    let ignore = |_: Record| Ok::<_, Infallible>(());
-    let mut sink = WithProgress::new(ignore, |progress| meter.imported(index, progress));
-    let report = sealcare_records::import(file, &mut sink).map_err(|error| match error {
-        ImportError::Record(error) => ClientError::Import { file: index, error },
-        _ => ClientError::Source,
-    })?;
+fn check_subjects<'a>(patient: &Patient, reports: impl Iterator<Item = &'a ImportReport>) -> Result<()> {
     let person = patient.person();
-    match Subject::of(&report, person.name(), person.birth_date()) {
-        Subject::OwnPerson => Ok(()),
-        Subject::OtherPerson => Err(Error::OtherPerson { number: index + 1 }),
-        Subject::SeveralPeople => Err(Error::SeveralPeople { number: index + 1 }),
+    for (index, report) in reports.enumerate() {
+        match Subject::of(report, person.name(), person.birth_date()) {
+            Subject::OwnPerson => {}
+            Subject::OtherPerson => return Err(Error::OtherPerson { number: index + 1 }),
+            Subject::SeveralPeople => return Err(Error::SeveralPeople { number: index + 1 }),
+        }
     }
+    Ok(())
 }
 
 /// One progress bar after the other.
 struct MeterOfFiles {
+    doing: &'static str,
     of: usize,
     output: Output,
     running: Option<(usize, Meter)>,
 }
 
 impl MeterOfFiles {
-    fn new(of: usize, output: Output) -> Self {
-        Self { of, output, running: None }
+    fn new(doing: &'static str, of: usize, output: Output) -> Self {
+        Self { doing, of, output, running: None }
     }
 
     fn imported(&mut self, index: usize, progress: Progress) {
         let (_, meter) = match self.running.take() {
             Some((running, meter)) if running == index => self.running.insert((index, meter)),
             _ => {
-                let name = format!("file {} of {}", index + 1, self.of);
+                let name = format!("{} {} of {}", self.doing, index + 1, self.of);
                 self.running.insert((index, Meter::of_file(&name, self.output)))
             }
         };
@@ -106,11 +115,16 @@ impl MeterOfFiles {
     }
 }
 
-impl From<Imported> for Report {
-    fn from(imported: Imported) -> Self {
-        let files = imported.files.iter().map(FileReport::from).collect();
-        let changes = imported.changes;
-        Self { files, added: changes.added, updated: changes.updated, unchanged: changes.unchanged }
+impl Report {
+    fn new(imported: &Imported, went_on_after: u64, absent: Option<AbsenceReport>) -> Self {
+        Self {
+            files: imported.files.iter().map(FileReport::from).collect(),
+            added: imported.changes.added,
+            updated: imported.changes.updated,
+            unchanged: imported.changes.unchanged,
+            went_on_after,
+            absent,
+        }
     }
 }
 
@@ -136,7 +150,18 @@ impl fmt::Display for Report {
             }
         }
         writeln!(f, "{} new, {} updated, {} known before.", self.added, self.updated, self.unchanged)?;
-        writeln!(f, "Next: `sealcare share`.")
+        if self.went_on_after > 0 {
+            writeln!(f, "Went on after {} of an interrupted import.", counted(self.went_on_after, "record"))?;
+        }
+        match &self.absent {
+            Some(absent) if absent.deleted() > 0 => writeln!(f, "{absent}Deleted. Next: `sealcare share`."),
+            Some(absent) => write!(
+                f,
+                "{absent}Nothing was deleted. If it is really gone, import again with --confirm-deletions.\n\
+                 Next: `sealcare share`.\n"
+            ),
+            None => writeln!(f, "Next: `sealcare share`."),
+        }
     }
 }
 
@@ -164,7 +189,9 @@ mod tests {
     fn a_report_counts_by_file_and_in_all() {
         let file =
             FileReport { imported: [("heart-rate", 2)].into(), skipped: [("workout", 1)].into(), people: 1 };
-        let text = Report { files: vec![file], added: 1, updated: 0, unchanged: 1 }.to_string();
+        let report =
+            Report { files: vec![file], added: 1, updated: 0, unchanged: 1, went_on_after: 0, absent: None };
+        let text = report.to_string();
         assert!(text.starts_with("File 1: 2 records\n"), "{text}");
         assert!(text.contains("2  heart-rate") && text.contains("1  workout"), "{text}");
         assert!(text.contains("1 new, 0 updated, 1 known before."), "{text}");
