@@ -22,7 +22,8 @@
 //! # }
 //! ```
 //!
-//! Lives here: founding ([`Organization::found`], [`Roots`]), epochs and bundle ([`Organization::rotate`]),
+//! Lives here: founding ([`Organization::found`], [`Roots`]), epochs, gateway keys and bundle
+//! ([`Organization::rotate`], [`Organization::renew`]), backup ([`Organization::back_up`], [`Organization::restore`]),
 //! invitations bound to a chart patient, grants that staff admit or reject, the inbox, replies, revocation and
 //! its confirmation, and the [`Subscriber`] that connects all this to a relay.
 //!
@@ -33,6 +34,7 @@
 //! for what it writes in the same transaction. Everything of a grant lies under one wrapping key
 //! ([`grant_wrapping_key`]), and revocation destroys that key before it is confirmed.**
 
+mod backup;
 mod delegation;
 mod epochs;
 mod error;

@@ -82,6 +82,11 @@ impl Profile {
         kept::put(tx, IDENTITY, PROFILE, self)
     }
 
+    /// From a backup: the relay is told the bundle again, and asked for what was revoked since.
+    pub(crate) fn mark_restored(&mut self) {
+        (self.published, self.needs_tombstones) = (0, true);
+    }
+
     pub(crate) fn chain(&self) -> Result<Successions> {
         KeptLink::chain(&self.chain)
     }

@@ -113,6 +113,12 @@ pub enum VaultError {
     /// The folder for a backup is there already; what is in it could be another backup.
     #[error("the folder for the backup is there already")]
     BackupThere,
+    /// The folder is no backup, or one that was never finished.
+    #[error("the folder is no backup: it has no manifest")]
+    NoBackup,
+    /// The files of the backup are not those that were written.
+    #[error("the backup is damaged: its files are not those that its manifest names")]
+    BackupDamaged,
     /// A path is not Unicode, which SQLite needs.
     #[error("a path is not Unicode text")]
     PathNotText,

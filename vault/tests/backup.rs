@@ -59,7 +59,7 @@ fn a_backup_of_a_vault_in_use_is_whole_and_private_and_has_no_row_of_a_wrapping_
     let vault = place.filled();
     vault.read(|_| vault.back_up(&place.path("backup"))).unwrap();
     vault.write(|tx| tx.put(GRANTS, b"later", b"")).unwrap();
-    assert_eq!(modes(&place.path("backup")), [0o700, 0o600, 0o600]);
+    assert_eq!(modes(&place.path("backup")), [0o700, 0o600, 0o600, 0o600]);
     assert!(BACKUP_FILES.iter().all(|name| place.path("backup").join(name).exists()));
     let database = Connection::open(place.path("backup").join("vault.db")).unwrap();
     let count = |sql: &str| database.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
@@ -115,12 +115,40 @@ fn nothing_is_overwritten_and_what_is_no_backup_is_refused_by_name() {
     let restore = |from: &Path, unlock: &Unlock| {
         Vault::restore(&place.path("other"), from, unlock, |_| Ok::<_, VaultError>(()))
     };
-    assert!(matches!(restore(&empty, &place.unlock()), Err(VaultError::NotThere)));
+    assert!(matches!(restore(&empty, &place.unlock()), Err(VaultError::NoBackup)));
     let stranger = Place::new();
     drop(stranger.filled());
     let foreign = restore(&place.path("backup"), &stranger.unlock());
     assert!(matches!(foreign, Err(VaultError::WrongKey)));
     assert!(!Vault::exists(&place.path("other")));
+}
+
+#[test]
+fn a_damaged_backup_is_refused_by_name() {
+    let place = Place::new();
+    place.filled().back_up(&place.path("backup")).unwrap();
+    for name in BACKUP_FILES {
+        let path = place.path("backup").join(name);
+        let whole = fs::read(&path).unwrap();
+        for at in [0, whole.len() / 2, whole.len() - 1] {
+            let mut flipped = whole.clone();
+            flipped[at] ^= 1;
+            fs::write(&path, flipped).unwrap();
+            let refused = place.restore().unwrap_err();
+            let is_named = matches!(refused, VaultError::BackupDamaged | VaultError::HeaderDamaged);
+            assert!(is_named, "{name} at {at}: {refused}");
+        }
+        fs::write(&path, &whole[..whole.len() - 1]).unwrap();
+        assert!(place.restore().is_err(), "{name} cut");
+        fs::write(&path, whole).unwrap();
+    }
+    let manifest = place.path("backup/manifest");
+    let newer = fs::read_to_string(&manifest).unwrap().replace("backup 1", "backup 2");
+    let whole = fs::read(&manifest).unwrap();
+    fs::write(&manifest, newer).unwrap();
+    assert!(matches!(place.restore(), Err(VaultError::NewerVersion)));
+    fs::write(&manifest, whole).unwrap();
+    place.restore().unwrap();
 }
 
 #[test]

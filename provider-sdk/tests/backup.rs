@@ -1,0 +1,137 @@
+//! A backup, and the organization that is restored from it.
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+mod world;
+
+use std::sync::Arc;
+
+use sealcare_protocol::Person;
+use sealcare_provider::{Organization, ProviderError, Timestamp};
+use sealcare_vault::{KeyRange, ReadTransaction, Space, Unlock, Vault, VaultError};
+
+use world::{Clinic, DAY, NOW, heart_rate, seal, sharing};
+
+/// More than this crate and the gateway use.
+const SPACES: std::ops::Range<u16> = 1..400;
+/// In every heart rate as it is kept, and nowhere else.
+const PULSE_CODE: &[u8] = b"8867-4";
+
+fn holds(tx: &ReadTransaction<'_>, needle: &[u8]) -> bool {
+    SPACES.map(|number| Space::new(number, "any")).any(|space| {
+        let rows = tx.scan(space, &KeyRange::all(), usize::MAX).unwrap();
+        rows.iter().any(|(_, row)| row.windows(needle.len()).any(|part| part == needle))
+    })
+}
+
+impl Clinic {
+    /// Its folder is lost, and comes back from the backup.
+    fn come_back(&mut self, backup: &std::path::Path) {
+        self.organization = None;
+        std::fs::remove_dir_all(self.vault_dir()).unwrap();
+        let restored =
+            Organization::restore(&self.vault_dir(), backup, &self.unlock(), self.now, &mut rand::rng());
+        self.organization = Some(restored.unwrap());
+    }
+}
+
+#[test]
+fn nothing_that_a_patient_shared_opens_from_a_backup_and_the_vaults_key() {
+    let (mut clinic, patient, init) = sharing();
+    let backup = clinic.vault_dir().with_file_name("backup");
+    let mut session = init.session;
+    clinic.receive(patient.grant(), &seal(&mut session, vec![heart_rate("r1", 72)]));
+    let holds_pulse = |vault: &Vault| vault.read(|tx| Ok::<_, VaultError>(holds(tx, PULSE_CODE))).unwrap();
+    assert!(holds_pulse(clinic.org().vault()), "the search finds what is there");
+    clinic.org().back_up(&backup).unwrap();
+    let copy = clinic.vault_dir().with_file_name("copy");
+    let opened = Vault::restore(&copy, &backup, &clinic.unlock(), |_| Ok::<_, VaultError>(())).unwrap();
+    assert!(!holds_pulse(&opened));
+    let statements = Space::new(6, "statements");
+    assert_eq!(opened.read(|tx| tx.count(statements, &KeyRange::all())).unwrap(), 0);
+    // What was sealed before and comes again does not open either: its epoch's key is in no backup.
+    clinic.come_back(&backup);
+    clinic.receive(patient.grant(), &init.envelope);
+    assert!(clinic.org().grant(patient.grant(), clinic.now).is_err());
+}
+
+#[test]
+fn a_restored_organization_hides_every_grant_until_its_next_session_and_asks_for_everything() {
+    let (mut clinic, patient, init) = sharing();
+    let backup = clinic.vault_dir().with_file_name("backup");
+    let before = clinic.org().bundle();
+    clinic.org().back_up(&backup).unwrap();
+    clinic.now = NOW.plus(DAY);
+    clinic.come_back(&backup);
+    assert!(clinic.org().is_restored().unwrap() && !clinic.org().may_show().unwrap());
+    assert!(matches!(clinic.org().grant(patient.grant(), clinic.now), Err(ProviderError::UnknownGrant)));
+    let after = clinic.org().bundle();
+    assert_eq!(before.pin().check(&after), Ok(()));
+    assert!(after.epochs().iter().all(|new| before.epochs().iter().all(|old| old.key != new.key)));
+    let mut session = init.session;
+    clinic.receive(patient.grant(), &seal(&mut session, vec![heart_rate("r1", 72)]));
+    assert_eq!(clinic.told(), ["data-unknown-session"]);
+    // The app goes on at the number that it has not had confirmed, and is told to send everything.
+    let next = patient.start(&clinic, 5);
+    clinic.receive(patient.grant(), &next.envelope);
+    assert_eq!(clinic.told(), ["unknown-sender", "resync"]);
+    let grant = clinic.org().grant(patient.grant(), clinic.now).unwrap();
+    assert_eq!(grant.person, Person::new("Ana Lima", "1980-02-29").unwrap());
+    let body = world::seal(&mut { next.session }, vec![heart_rate("r2", 80)]);
+    clinic.receive(patient.grant(), &body);
+    assert_eq!(clinic.told().len(), 1);
+    clinic.restart();
+    assert!(clinic.org().is_restored().unwrap(), "until the relay told what was revoked");
+}
+
+#[test]
+fn what_waited_for_the_application_is_forgotten_but_for_the_ends() {
+    let (mut clinic, patient, init) = sharing();
+    clinic.told();
+    let other = world::Patient::new(&clinic, &clinic.invite(sealcare_provider::InvitationChannel::Paper));
+    let held = other.start(&clinic, 0);
+    clinic.receive(other.grant(), &held.envelope);
+    clinic.receive(patient.grant(), &seal(&mut { init.session }, vec![heart_rate("r1", 72)]));
+    clinic.receive_items(vec![patient.stop(&clinic)]);
+    let backup = clinic.vault_dir().with_file_name("backup");
+    clinic.org().back_up(&backup).unwrap();
+    clinic.come_back(&backup);
+    assert_eq!(clinic.told(), ["revoked"]);
+    // One that staff had not admitted is held again.
+    clinic.receive(other.grant(), &other.start(&clinic, 0).envelope);
+    assert_eq!(clinic.told(), ["held"]);
+}
+
+#[test]
+fn a_backup_of_another_organization_or_without_one_is_refused_by_name() {
+    let (clinic, other) = (Clinic::new(), Clinic::new());
+    let backup = clinic.vault_dir().with_file_name("backup");
+    clinic.org().back_up(&backup).unwrap();
+    let restore = |unlock: &Unlock, name: &str| {
+        let dir = clinic.vault_dir().with_file_name(name);
+        Organization::restore(&dir, &backup, unlock, NOW, &mut rand::rng()).err()
+    };
+    let foreign = restore(&other.unlock(), "foreign");
+    assert!(matches!(foreign, Some(ProviderError::Vault(VaultError::WrongKey))));
+    assert!(restore(&clinic.unlock(), "own").is_none());
+    assert!(matches!(restore(&clinic.unlock(), "own"), Some(ProviderError::Vault(VaultError::AlreadyThere))));
+}
+
+#[test]
+fn a_restored_organization_goes_on_above_the_numbers_that_it_forgot() {
+    let (mut clinic, roots) = Clinic::with_roots();
+    let backup = clinic.vault_dir().with_file_name("backup");
+    clinic.org().back_up(&backup).unwrap();
+    let renew = |clinic: &Clinic| {
+        let offer = clinic.org().offer_keys(&mut rand::rng()).unwrap();
+        let old = sealcare_provider::OldKeys::Honoured;
+        clinic.org().renew(&roots.delegate(&offer, old, clinic.now).unwrap(), clinic.now).unwrap();
+    };
+    clinic.now = NOW.plus(DAY);
+    renew(&clinic);
+    let seen = clinic.org().bundle().pin();
+    clinic.now = Timestamp::from_millis(clinic.now.plus(DAY).as_millis());
+    clinic.come_back(&backup);
+    assert!(seen.check(&Arc::clone(&clinic.org().bundle())).is_err(), "its keys are from before");
+    renew(&clinic);
+    assert_eq!(seen.check(&clinic.org().bundle()), Ok(()));
+}
