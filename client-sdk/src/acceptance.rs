@@ -25,6 +25,8 @@ use crate::{
 
 /// Deposit keys that are tried; the recovery rule asks for 20 in a row.
 const DEPOSIT_KEYS_TRIED_MAX: u32 = 20;
+/// Times that another device of the account may be faster with the chosen key.
+const RACES_MAX: u32 = 5;
 /// Invitations that are remembered.
 const ATTEMPTS_MAX: usize = 10_000;
 
@@ -120,15 +122,7 @@ impl PendingGrant<'_> {
     /// any call can meet.
     pub async fn accept(self, scope: &SharedScope) -> Result<AcceptedGrant> {
         let scope = scope.to_scope()?;
-        let number = self.choose_key().await?;
-        let channel = self.channel(number).await?;
-        let organization = match channel.accept_invitation(&self.invitation.ticket).await {
-            Err(refused @ (TransportError::TicketSpent | TransportError::TicketExpired)) => {
-                self.forget_key().await?;
-                return Err(refused.into());
-            }
-            answer => answer?,
-        };
+        let (number, organization) = self.spend().await?;
         if organization != self.invitation.organization {
             return Err(ClientError::WrongOrganization);
         }
@@ -155,6 +149,27 @@ impl PendingGrant<'_> {
             recovery: None,
         };
         self.keep(row).await
+    }
+
+    /// Spends the ticket: the deposit key's number, and the organization as the relay names it.
+    async fn spend(&self) -> Result<(u32, OrganizationId)> {
+        for _ in 0..RACES_MAX {
+            let number = self.choose_key().await?;
+            let channel = self.channel(number).await?;
+            let refused = match channel.accept_invitation(&self.invitation.ticket).await {
+                Ok(organization) => return Ok((number, organization)),
+                Err(refused @ (TransportError::TicketSpent | TransportError::TicketExpired)) => refused,
+                Err(error) => return Err(error.into()),
+            };
+            self.forget_key().await?;
+            // The relay says the same of a key that another device of the account took since it was chosen.
+            match channel.grant_status().await {
+                Ok(_) if refused == TransportError::TicketSpent => {}
+                Ok(_) | Err(TransportError::NotFound) => return Err(refused.into()),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(ClientError::NoFreeKey)
     }
 
     /// The number of the deposit key: the one that this invitation was tried with before, else the first that

@@ -48,8 +48,8 @@ pub use record_store::ChangeCounts;
 pub use recovery::{OfferedTerms, Recovery, RecoveryState, SearchFailure, SearchProgress, SearchReport};
 pub use revocation::RevocationState;
 pub use sealcare_protocol::{
-    Clock, CodeError, Domain, Error as ProtocolError, GrantId, Invitation, Person, RelayOrigin, SealError, ShortCode, SystemClock,
-    Timestamp,
+    Clock, CodeError, Domain, Error as ProtocolError, GrantId, Invitation, Person, RelayOrigin, SealError,
+    ShortCode, SystemClock, Timestamp,
 };
 pub use sealcare_records::{ImportReport, Progress, Record, RecordId, RecordType, SkipReason};
 pub use sealcare_transport::{BundleFault, TransportError, Trust, danger};

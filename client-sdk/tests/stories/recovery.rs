@@ -173,12 +173,13 @@ async fn a_key_that_the_other_device_took_meanwhile_is_passed_over() {
     let sheet = sheet_of(&phone).await;
     let tablet = recover(&world, "tablet", &sheet, Recovery::Keep).await;
     share(&tablet).await;
-    let (second, third) = (world.organization().await, world.organization().await);
-    let consider = |invitation: String| Invitation::from_text(&invitation).unwrap();
-    let (one, other) = tokio::join!(
-        async { phone.consider(consider(second.invite_again(&world))).await.unwrap().accept(&scope()).await },
-        async { tablet.consider(consider(third.invite_again(&world))).await.unwrap().accept(&scope()).await },
-    );
+    let (mut second, mut third) = (world.organization().await, world.organization().await);
+    let invitations =
+        [second.invite(&world), third.invite(&world)].map(|i| Invitation::from_text(&i).unwrap());
+    let [first, last] = invitations;
+    let (one, other) = (phone.consider(first).await.unwrap(), tablet.consider(last).await.unwrap());
+    let scope = scope();
+    let (one, other) = tokio::join!(one.accept(&scope), other.accept(&scope));
     assert_ne!(one.unwrap().id, other.unwrap().id);
 }
 
