@@ -1,16 +1,17 @@
-//! Sealcare's measurements: `cargo run --release -p sealcare-benches -- [seal|relay|storage|all] [--json]`.
+//! Sealcare's measurements: `cargo run --release -p sealcare-benches -- [seal|relay|storage|freeing|all] [--json]`.
 //!
 //! Each figure is the median of some rounds with the least and the greatest, and each ratio is taken within a
 //! round, where what is measured and what it is compared with run one after the other: a load from elsewhere
 //! meets both. Nothing here asserts a time.
 //!
-//! Lives here: the command line. What is measured is in `seal`, `relay` and `storage`; who acts in it is in
+//! Lives here: the command line. What is measured is in `seal`, `relay`, `storage` and `freeing`; who acts in it is in
 //! `clinic`, `patient`, `courier` and `population`; how figures are kept and printed is in `report`.
 
 mod clinic;
 mod courier;
 mod disk;
 mod envelopes;
+mod freeing;
 mod patient;
 mod population;
 mod processor;
@@ -58,6 +59,8 @@ enum Suite {
     Relay,
     /// The relay's store without a network.
     Storage,
+    /// What a revocation gives back, on each storage engine.
+    Freeing,
     /// All of them.
     All,
 }
@@ -90,6 +93,9 @@ fn measure(cli: &Cli) -> anyhow::Result<()> {
     }
     if includes(Suite::Storage) {
         runtime.block_on(storage::measure(&mut report, &cli.disk, cli.grants)).context("storage")?;
+    }
+    if includes(Suite::Freeing) {
+        runtime.block_on(freeing::measure(&mut report, &cli.disk)).context("freeing")?;
     }
     println!("{}", if cli.json { report.to_json() } else { report.to_text() });
     Ok(())

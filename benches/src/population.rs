@@ -10,12 +10,13 @@ use std::{
 use anyhow::Context as _;
 use rand::RngExt as _;
 use sealcare_protocol::{
-    Clock as _, DepositKey, DepositPublicKey, Incarnation, OrganizationId, Revocation, SystemClock, TicketId,
+    Clock as _, DepositKey, DepositPublicKey, OrganizationId, Revocation, SystemClock, TicketId,
 };
 use sealcare_relay::store::{
     AcceptOutcome, Acceptance, DepositBatch, Deposited, FetchOutcome, LANES, LanePlace, Mailboxes as _,
-    OrganizationState, PageLimit, Progress, Registry as _, SequenceRange,
-    ordered::{FjallKeys, OrderedStore},
+    OrganizationState, PageLimit, Progress, Reclaimed, Registry as _, SequenceRange,
+    embedded::{self, EngineName},
+    ordered::OrderedStore,
 };
 use tokio::task::JoinSet;
 
@@ -56,12 +57,21 @@ pub(crate) struct Took {
     pub(crate) processor: Duration,
 }
 
+/// How long after its beginning a revocation came how far.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Freed {
+    pub(crate) answered: Duration,
+    /// No row is left in a lane.
+    pub(crate) deleted: Duration,
+    /// The engine's files hold nothing of it.
+    pub(crate) gone: Duration,
+}
+
 impl Population {
-    /// A new store in `folder` with `grants` grants, each with a session whose start is stored.
-    pub(crate) async fn settle(folder: &Path, grants: u32) -> anyhow::Result<Self> {
+    /// A new store of `engine` in the data folder `folder` with `grants` grants, each with a session whose start is stored.
+    pub(crate) async fn settle(folder: &Path, engine: EngineName, grants: u32) -> anyhow::Result<Self> {
         let clinic = Clinic::new()?;
-        let engine = Arc::new(FjallKeys::open(folder)?);
-        let store = OrderedStore::open(engine, Incarnation::random(&mut rand::rng()), 0)?;
+        let store = embedded::open(folder, engine, 0)?;
         store.register(clinic.registrant(), SystemClock.now()).await?;
         store.decide(clinic.bundle.domain().clone(), OrganizationState::Approved).await?;
         let mut population = Self {
@@ -177,9 +187,8 @@ impl Population {
         Ok(self.store.acknowledge(self.organization, ranges.collect()).await?)
     }
 
-    /// Revokes the grant of the last patient, who leaves; returns how long the answer took, and how long it was
-    /// until the bytes were gone from the engine's files.
-    pub(crate) async fn revoke_last(&mut self) -> anyhow::Result<(Duration, Duration)> {
+    /// Revokes the grant of the last patient, who leaves, and waits until its bytes are gone.
+    pub(crate) async fn revoke_last(&mut self) -> anyhow::Result<Freed> {
         let last = self.last()?;
         self.keys.truncate(last);
         let start = Instant::now();
@@ -187,8 +196,9 @@ impl Population {
         self.store.revoke_grant(revocation, SystemClock.now()).await?;
         let answered = start.elapsed();
         while self.store.purge(SystemClock.now()).await? == Progress::More {}
-        self.store.reclaim().await?;
-        Ok((answered, start.elapsed()))
+        let deleted = start.elapsed();
+        anyhow::ensure!(self.store.reclaim().await? == Reclaimed::Gone, "nothing was reclaimed");
+        Ok(Freed { answered, deleted, gone: start.elapsed() })
     }
 
     fn last(&self) -> anyhow::Result<usize> {

@@ -1,9 +1,11 @@
-//! The relay's store on its embedded engine, without a network: durable deposits beside plain appending, what
-//! more grants cost, and what a revocation gives back.
+//! The relay's store on its embedded engines, without a network: durable deposits beside plain appending, and
+//! what more grants cost. What a revocation gives back is in `freeing`.
 
 use std::path::Path;
 
+use clap::ValueEnum as _;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use sealcare_relay::store::embedded::EngineName;
 
 use crate::{
     courier::Commits,
@@ -19,26 +21,28 @@ const PRODUCERS: usize = 64;
 const DEPOSITS: usize = 20_000;
 /// Grants of the smaller store.
 const FEW_GRANTS: u32 = 1_000;
-/// Envelopes of the grant that is revoked.
-const REVOKED_ENVELOPES: u64 = 10_000;
 
 /// Measures all of it in stores under `disk`; growth up to `grants` grants.
 pub(crate) async fn measure(report: &mut Report, disk: &Path, grants: u32) -> anyhow::Result<()> {
     let metrics = PrometheusBuilder::new().install_recorder()?;
-    durable_deposits(report, disk, &metrics).await?;
-    growth(report, disk, grants).await?;
-    revocation(report, disk).await
+    report.begin("storage: durable deposits (1 KiB, one by one, 64 producers)");
+    for engine in EngineName::value_variants() {
+        durable_deposits(report, disk, *engine, &metrics).await?;
+    }
+    report.end();
+    growth(report, disk, grants).await
 }
 
 async fn durable_deposits(
     report: &mut Report,
     disk: &Path,
+    engine: EngineName,
     metrics: &PrometheusHandle,
 ) -> anyhow::Result<()> {
     let folder = tempfile::tempdir_in(disk)?;
-    let mut population = Population::settle(&folder.path().join("store"), FEW_GRANTS).await?;
+    let mut population = Population::settle(&folder.path().join("data"), engine, FEW_GRANTS).await?;
     population.fetch().await?;
-    report.begin("storage: durable deposits (1 KiB, one by one, 64 producers)");
+    let name = |what: &str| format!("{engine}: {what}");
     for _ in 0..report.rounds() {
         let before = Commits::parse(&metrics.render());
         let took = population.deposit(PRODUCERS, DEPOSITS).await?;
@@ -51,24 +55,23 @@ async fn durable_deposits(
         let plain = tokio::task::spawn_blocking(append).await??;
         let rate = real(DEPOSITS as u64) / took.wall.as_secs_f64();
         let plain_rate = real(DEPOSITS as u64) / plain.as_secs_f64();
-        report.add("durable deposits", "envelopes/s", rate);
-        report.add("CPU of a deposit, producers included", "us", micros(&took, DEPOSITS as u64));
-        report.add("envelopes in a group commit", "envelopes", group);
-        report.add("append + fdatasync of such groups", "envelopes/s", plain_rate);
-        report.add("durable deposits / append + fdatasync", "ratio", rate / plain_rate);
+        report.add(&name("durable deposits"), "envelopes/s", rate);
+        report.add(&name("CPU of a deposit, producers included"), "us", micros(&took, DEPOSITS as u64));
+        report.add(&name("envelopes in a group commit"), "envelopes", group);
+        report.add(&name("append + fdatasync of such groups"), "envelopes/s", plain_rate);
+        report.add(&name("durable deposits / append + fdatasync"), "ratio", rate / plain_rate);
         population.fetch().await?;
         population.acknowledge().await?;
         calm().await;
     }
-    report.end();
     Ok(())
 }
 
 async fn growth(report: &mut Report, disk: &Path, grants: u32) -> anyhow::Result<()> {
     let folder = tempfile::tempdir_in(disk)?;
     eprintln!("preparing: {grants} grants");
-    let mut many = Population::settle(&folder.path().join("many"), grants).await?;
-    let mut few = Population::settle(&folder.path().join("few"), FEW_GRANTS).await?;
+    let mut many = Population::settle(&folder.path().join("many"), EngineName::Fjall, grants).await?;
+    let mut few = Population::settle(&folder.path().join("few"), EngineName::Fjall, FEW_GRANTS).await?;
     many.fetch().await?;
     few.fetch().await?;
     calm().await;
@@ -94,30 +97,6 @@ async fn turn(population: &mut Population) -> anyhow::Result<(f64, f64)> {
     let (fetched, count) = population.fetch().await?;
     anyhow::ensure!(count == DEPOSITS as u64, "fetched something else than was deposited");
     Ok((micros(&deposited, count), micros(&fetched, count)))
-}
-
-async fn revocation(report: &mut Report, disk: &Path) -> anyhow::Result<()> {
-    let folder = tempfile::tempdir_in(disk)?;
-    let store = folder.path().join("store");
-    let mut population = Population::settle(&store, FEW_GRANTS).await?;
-    report.begin("storage: revocation of a grant with 10,000 envelopes of 1 KiB (10.8 MB)");
-    for _ in 0..report.rounds().min(FEW_GRANTS) {
-        let mark = population.fill_last(REVOKED_ENVELOPES).await?;
-        population.deposit(PRODUCERS, DEPOSITS / 10).await?;
-        anyhow::ensure!(disk::holds(&store, &mark)?, "ciphertext is not found where it lies");
-        let before = disk::occupied(&store)?;
-        let (answered, gone) = population.revoke_last().await?;
-        let after = disk::occupied(&store)?;
-        report.add("answered after", "ms", answered.as_secs_f64() * 1e3);
-        report.add("bytes gone after", "ms", gone.as_secs_f64() * 1e3);
-        report.add("store before", "MB", real(before) / 1e6);
-        report.add("store after", "MB", real(after) / 1e6);
-        let left = f64::from(u8::from(disk::holds(&store, &mark)?));
-        report.add("ciphertext found afterwards", "1 = yes", left);
-        report.add("given back", "MB", (real(before) - real(after)) / 1e6);
-    }
-    report.end();
-    Ok(())
 }
 
 fn micros(took: &Took, count: u64) -> f64 {
