@@ -6,7 +6,7 @@ mod world;
 
 use sealcare_protocol::{Change, ChangeState, GrantState, SenderId};
 use sealcare_provider::{
-    EventKind, GrantStatus, InvitationChannel, ProviderError, Settlement, grant_wrapping_key,
+    EventKind, GrantStatus, HoldReason, InvitationChannel, ProviderError, Settlement, grant_wrapping_key,
 };
 use sealcare_vault::Space;
 use world::{Clinic, DAY, Patient, envelope_item, heart_rate, immunization, seal, sharing};
@@ -206,6 +206,48 @@ fn a_grant_from_paper_is_kept_back_until_admitted() {
     assert!(matches!(clinic.org().admit(&held, clinic.now), Err(ProviderError::NotHeld)));
     clinic.receive(patient.grant(), &seal(&mut init.session, vec![heart_rate("b", 2)]));
     assert_eq!(clinic.told(), ["admitted", "1 /min", "2 /min"]);
+}
+
+#[test]
+fn only_the_reasons_that_staff_saw_are_cleared() {
+    let mut clinic = Clinic::new();
+    let mut patient = Patient::new(&clinic, &clinic.invite(InvitationChannel::Paper));
+    clinic.receive(patient.grant(), &patient.start(&clinic, 0).envelope);
+    let seen = clinic.org().grant(patient.grant(), clinic.now).unwrap();
+    patient.name = "Eva Lima";
+    patient.revision += 1;
+    clinic.receive(patient.grant(), &patient.start(&clinic, 0).envelope);
+    let left = clinic.org().admit(&seen, clinic.now).unwrap();
+    assert_eq!(left.into_iter().collect::<Vec<_>>(), [HoldReason::PersonMismatch]);
+    let seen = clinic.org().grant(patient.grant(), clinic.now).unwrap();
+    // Another person again, while staff look.
+    patient.name = "Ada Lima";
+    patient.revision += 1;
+    clinic.receive(patient.grant(), &patient.start(&clinic, 0).envelope);
+    assert_eq!(clinic.org().admit(&seen, clinic.now).unwrap().len(), 1);
+    assert_eq!(clinic.told(), ["held", "held"]);
+    clinic.admit(patient.grant());
+    assert_eq!(clinic.told(), ["admitted"]);
+}
+
+#[test]
+fn what_is_lost_is_asked_for_at_once_but_not_more_than_once_a_day() {
+    let (mut clinic, mut patient, init) = sharing();
+    let mut session = init.session;
+    for (hours, told) in
+        [(0, &["data-open", "resync"][..]), (23, &["data-open"]), (1, &["data-open", "resync"])]
+    {
+        clinic.now = clinic.now.plus(std::time::Duration::from_hours(hours));
+        let mut flipped = seal(&mut session, vec![heart_rate("a", 72)]);
+        *flipped.last_mut().unwrap() ^= 1;
+        clinic.receive(patient.grant(), &flipped);
+        assert_eq!(clinic.told(), told);
+        // The app draws another sender, as it was asked to.
+        patient.sender = SenderId::random(&mut rand::rng());
+        let init = patient.start(&clinic, 0);
+        clinic.receive(patient.grant(), &init.envelope);
+        session = init.session;
+    }
 }
 
 #[test]

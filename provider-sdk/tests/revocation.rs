@@ -145,9 +145,9 @@ fn whoever_opens_a_vault_with_grants_asks_first_what_was_revoked() {
 }
 
 #[test]
-fn a_stop_is_heard_after_the_delegation_is_over() {
+fn a_stop_is_heard_after_the_last_delegation_is_over() {
     let (mut clinic, patient, _) = sharing();
-    clinic.now = clinic.now.plus(DAY * 400);
+    clinic.now = clinic.now.plus(DAY * 4 * 365);
     clinic.restart();
     let bundle = clinic.org().bundle();
     assert!(bundle.expires() < clinic.now, "it cannot be signed anew");
