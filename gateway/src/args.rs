@@ -54,6 +54,12 @@ pub(crate) enum Command {
     Rotate(Rotate),
     /// Let the organization's next root take over, and write the new root file. The old one signs nothing more.
     Succeed(Succeed),
+    /// Back up the organization into a new folder, while the gateway runs or not. It opens no patient's data; what is
+    /// needed beside it to restore is the key file, which is not in it.
+    Backup(Folder),
+    /// Make the organization of a backup anew in an empty data folder, with its key file in place. Patients' apps then
+    /// send again what they share.
+    Restore(Folder),
 }
 
 #[derive(Args, Debug)]
@@ -83,6 +89,13 @@ pub(crate) struct Invite {
     /// Draw a QR code too.
     #[arg(long)]
     pub(crate) qr: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Folder {
+    /// The backup's folder.
+    #[arg(value_name = "DIR")]
+    pub(crate) dir: PathBuf,
 }
 
 #[derive(Args, Debug)]

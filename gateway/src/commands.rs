@@ -16,7 +16,7 @@ use crate::error::{GatewayError, Result};
 use crate::line::{Line, LineForm};
 use crate::output::{self, Output};
 use crate::records::{Lines, Position, Until};
-use crate::{founding, qr, rotation, serve, telemetry};
+use crate::{backup, founding, qr, rotation, serve, telemetry};
 
 /// Another command, or a gateway that is starting, has the vault for so long at most.
 const OPEN_TRIES: u32 = 50;
@@ -51,6 +51,14 @@ pub(crate) async fn run(cli: Cli) -> Result<()> {
         Command::Succeed(args) => {
             let rotated = rotation::succeed(&config, args, SystemClock.now()).await?;
             print(&output::rotated(&rotated, output))
+        }
+        Command::Backup(folder) => {
+            print(&output::backed_up(&backup::back_up(&config, &folder.dir).await?, output))
+        }
+        Command::Restore(folder) => {
+            let work = move || backup::restore(&config.home, &folder.dir);
+            let restored = tokio::task::spawn_blocking(work).await.map_err(|_| GatewayError::Task)??;
+            print(&output::restored(&restored, output))
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The desk: what staff's commands do at an open organization, whether they came over the control socket or the
 //! command opened the vault itself. Not here: how answers are printed (`output`).
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use sealcare_provider::{
     ChartPatient, Clock, DirectoryChannel, Grant, GrantStatus, HoldReason, InvitationChannel, KeyOffer,
@@ -40,6 +40,8 @@ pub(crate) enum Request {
     OfferKeys,
     /// Take into use what the root signed.
     Renew { renewal: Renewal },
+    /// Write a backup into a new folder, by its absolute path.
+    BackUp { dir: PathBuf },
     /// The record view; answered line by line.
     Records { until: Until },
 }
@@ -69,6 +71,8 @@ pub(crate) enum Answer {
         /// Until when, milliseconds since 1970.
         until_ms: u64,
     },
+    /// The backup is written.
+    BackedUp,
     /// Every line was sent.
     Listed,
 }
@@ -172,6 +176,7 @@ impl Desk {
             Request::ReplaceEpochs => self.blocking(Self::replace_epochs).await,
             Request::OfferKeys => self.blocking(Self::offer_keys).await,
             Request::Renew { renewal } => self.blocking(move |desk| desk.renew(&renewal)).await,
+            Request::BackUp { dir } => self.blocking(move |desk| desk.back_up(&dir)).await,
             Request::Records { .. } => Err(GatewayError::Input("records are answered line by line")),
         }
     }

@@ -117,8 +117,10 @@ fn provider_status(error: &ProviderError) -> u8 {
 fn vault_status(error: &VaultError) -> u8 {
     match error {
         VaultError::InUse => exit::UNAVAILABLE,
-        VaultError::AlreadyThere => exit::REFUSED,
+        VaultError::AlreadyThere | VaultError::BackupThere => exit::REFUSED,
+        VaultError::NoBackup | VaultError::BackupDamaged => exit::INPUT,
         VaultError::NotThere
+        | VaultError::WrongKey
         | VaultError::SecretFileMissing
         | VaultError::SecretFileExposed
         | VaultError::SecretFileDamaged

@@ -39,7 +39,8 @@ impl Home {
         self.data.join("gateway.sock")
     }
 
-    fn vault(&self) -> PathBuf {
+    /// The vault's folder.
+    pub(crate) fn vault(&self) -> PathBuf {
         self.data.join("vault")
     }
 
@@ -64,7 +65,8 @@ impl Home {
         Ok(Vault::open(&self.vault(), &self.unlock())?)
     }
 
-    fn unlock(&self) -> Unlock {
+    /// How the vault is opened.
+    pub(crate) fn unlock(&self) -> Unlock {
         Unlock::SecretFile(self.key_file.clone())
     }
 }

@@ -13,6 +13,7 @@
 //! bundle and a health check is served to the network.**
 
 mod args;
+mod backup;
 mod commands;
 pub mod config;
 mod control;

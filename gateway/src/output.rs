@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use serde_json::json;
 use zeroize::Zeroizing;
 
+use crate::backup::{BackedUp, Restored};
 use crate::desk::Answer;
 use crate::founding::Founded;
 
@@ -65,6 +66,29 @@ pub(crate) fn rotated(rotated: &Rotated, output: Output) -> String {
     text
 }
 
+/// Where the backup is, and what it is worth.
+pub(crate) fn backed_up(backed_up: &BackedUp, output: Output) -> String {
+    if output == Output::Json {
+        return json!(backed_up).to_string();
+    }
+    let BackedUp { folder, key_file } = backed_up;
+    format!("backed up into {folder}; to restore it, the key file {key_file} is needed too: keep it apart")
+}
+
+/// What was restored, and what comes next.
+pub(crate) fn restored(restored: &Restored, output: Output) -> String {
+    if output == Output::Json {
+        return json!(restored).to_string();
+    }
+    format!(
+        "restored for {}\n\
+         Start `sealcare-gateway serve`. Nothing is shown before the relay told what was revoked since, and a grant\n\
+         is shown from its patient's next session on, within a week; the app then sends everything again.\n\
+         If keys were rotated with --root after this backup, run `rotate --root FILE` now.",
+        restored.domain
+    )
+}
+
 fn json(answer: &Answer) -> String {
     match answer {
         Answer::Registered { state, root_fingerprint } => {
@@ -81,9 +105,11 @@ fn json(answer: &Answer) -> String {
         Answer::Rejected { grant } => json!({ "grant": grant, "state": "rejected" }).to_string(),
         Answer::Status(status) => json!(status).to_string(),
         // Between this program's own processes.
-        Answer::Listed | Answer::EpochsReplaced | Answer::Offered(_) | Answer::Renewed { .. } => {
-            String::new()
-        }
+        Answer::Listed
+        | Answer::EpochsReplaced
+        | Answer::Offered(_)
+        | Answer::Renewed { .. }
+        | Answer::BackedUp => String::new(),
     }
 }
 
@@ -98,9 +124,11 @@ fn text(answer: &Answer) -> String {
         }
         Answer::Rejected { grant } => format!("{grant} is rejected; what came for it is destroyed"),
         Answer::Status(report) => status(report),
-        Answer::Listed | Answer::EpochsReplaced | Answer::Offered(_) | Answer::Renewed { .. } => {
-            String::new()
-        }
+        Answer::Listed
+        | Answer::EpochsReplaced
+        | Answer::Offered(_)
+        | Answer::Renewed { .. }
+        | Answer::BackedUp => String::new(),
     }
 }
 
