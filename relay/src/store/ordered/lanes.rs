@@ -22,7 +22,6 @@ use super::{
 use crate::store::{
     DepositBatch, Deposited, EPOCH_GRACE, FetchOutcome, LanePlace, OrganizationState, Page, PageItem,
     PageLimit, Progress, Result, SESSION_RETENTION, SESSIONS_MAX, SequenceRange, StoreError,
-    types::DepositorKey,
 };
 
 /// Items that one step of an acknowledgement or sweep reads and deletes: with the largest envelopes 17 MiB.
@@ -34,11 +33,11 @@ const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 pub(super) fn deposit(
     t: &mut Transaction<'_>,
     gate: &Arc<Gate>,
-    key: &DepositorKey,
+    id: GrantId,
     batch: DepositBatch,
     now: Timestamp,
 ) -> Result<Deposited> {
-    let (id, mut grant) = t.grant_of(key)?;
+    let mut grant = t.grant(&id)?;
     if grant.revoked_ms.is_some() {
         return Ok(Deposited::GrantRevoked);
     }

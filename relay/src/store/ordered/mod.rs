@@ -158,12 +158,13 @@ impl Mailboxes for OrderedStore {
     async fn deposit(&self, key: DepositorKey, batch: DepositBatch, now: Timestamp) -> Result<Deposited> {
         self.room.check(self.engine.folder())?;
         // A stranger's batch costs a read, and neither room in the queue nor the committer's time.
-        if self.read(move |rows| rows.grant_of(&key)).await?.1.revoked_ms.is_some() {
+        let (id, grant) = self.read(move |rows| rows.grant_of(&key)).await?;
+        if grant.revoked_ms.is_some() {
             return Ok(Deposited::GrantRevoked);
         }
         let gate = self.gate.clone();
         let bytes = batch.bytes;
-        self.committer.submit(bytes, move |t| lanes::deposit(t, &gate, &key, batch, now)).await
+        self.committer.submit(bytes, move |t| lanes::deposit(t, &gate, id, batch, now)).await
     }
 
     async fn fetch_after(&self, place: LanePlace, limit: PageLimit) -> Result<FetchOutcome> {
