@@ -11,12 +11,10 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::error::{ProviderError, Result};
-use crate::inbox::queue;
 use crate::invitation::{ChartPatient, InvitationChannel};
 use crate::kept::{self, Kept};
 use crate::organization::{Organization, Profile, Shown};
-use crate::reply;
-use crate::spaces::{BINDINGS, HELD, STATEMENTS, TOMBSTONES, grant_wrapping_key};
+use crate::spaces::{BINDINGS, STATEMENTS, TOMBSTONES, grant_wrapping_key};
 
 /// Why staff must look at a grant before anything of it is shown.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
@@ -214,6 +212,11 @@ impl StatementRow {
         now.as_millis() >= self.lease_until
     }
 
+    /// What was kept back was released.
+    pub(crate) fn nothing_kept_back(&mut self) {
+        self.kept_back_bytes = nothing_kept_back();
+    }
+
     /// So much of what is kept back was taken out.
     pub(crate) fn kept_back_fewer(&mut self, bytes: u64) {
         self.kept_back_bytes = self.kept_back_bytes.map(|kept| kept.saturating_sub(bytes));
@@ -309,38 +312,6 @@ impl Organization {
     pub fn is_restored(&self) -> Result<bool> {
         self.vault.read(|tx| Ok(Profile::load(tx)?.needs_tombstones))
     }
-
-    /// Lets a held grant through, `seen` as staff saw it when they compared its [`ShortCode`] and the person. Only
-    /// the reasons that they saw are cleared, the person's only if it is still the same one; the answer holds those
-    /// that are left. With the last one, what was kept back is delivered (or, if it was more than 64 MiB, sent again
-    /// by the patient's app), and the person counts as the expected one from here on.
-    ///
-    /// # Errors
-    /// [`ProviderError::UnknownGrant`], [`ProviderError::NotHeld`], and those of the vault.
-    pub fn admit(&self, seen: &Grant, now: Timestamp) -> Result<BTreeSet<HoldReason>> {
-        let left = self.vault.write(|tx| {
-            let grant = &seen.id;
-            let mut row = StatementRow::load(tx, grant)?.ok_or(ProviderError::UnknownGrant)?;
-            if row.held.is_empty() {
-                return Err(ProviderError::NotHeld);
-            }
-            clear_seen(tx, &mut row, seen)?;
-            if row.held.is_empty() {
-                if row.kept_back_bytes.is_none() {
-                    reply::ask_again(tx, grant, now)?;
-                }
-                row.kept_back_bytes = nothing_kept_back();
-                queue::put(tx, grant, now, &queue::KeptEvent::Admitted)?;
-                release(tx, grant)?;
-                reply::mark_all_due(tx, grant)?;
-            }
-            row.store(tx, grant)?;
-            Ok(row.held)
-        })?;
-        self.announce_events();
-        self.announce_replies();
-        Ok(left)
-    }
 }
 
 fn grant_of(tx: &ReadTransaction<'_>, id: &GrantId, row: &StatementRow, now: Timestamp) -> Result<Grant> {
@@ -358,43 +329,4 @@ fn grant_of(tx: &ReadTransaction<'_>, id: &GrantId, row: &StatementRow, now: Tim
         since: Timestamp::from_millis(row.since),
         heard: Timestamp::from_millis(row.heard),
     })
-}
-
-/// Clears the reasons that staff saw; what was settled once is remembered beyond a restored backup.
-fn clear_seen(tx: &mut WriteTransaction<'_>, row: &mut StatementRow, seen: &Grant) -> Result<()> {
-    let person = row.statement()?.person;
-    let is_clear = |reason: &HoldReason| {
-        seen.held.contains(reason) && (*reason != HoldReason::PersonMismatch || person == seen.person)
-    };
-    let (cleared, left) = row.held.iter().copied().partition::<BTreeSet<_>, _>(is_clear);
-    row.held = left;
-    if cleared.contains(&HoldReason::Paper) {
-        let mut binding: Binding =
-            kept::get(tx, BINDINGS, seen.id.as_bytes())?.ok_or(ProviderError::UnknownGrant)?;
-        binding.is_compared = true;
-        kept::put(tx, BINDINGS, seen.id.as_bytes(), &binding)?;
-    }
-    if cleared.contains(&HoldReason::PersonMismatch) { expect_person(tx, &seen.id, &person) } else { Ok(()) }
-}
-
-fn expect_person(tx: &mut WriteTransaction<'_>, grant: &GrantId, person: &Person) -> Result<()> {
-    let key = grant.as_bytes();
-    let mut binding: Binding = kept::get(tx, BINDINGS, key)?.ok_or(ProviderError::UnknownGrant)?;
-    person.name().clone_into(&mut binding.name);
-    person.birth_date().clone_into(&mut binding.birth_date);
-    kept::put(tx, BINDINGS, key, &binding)
-}
-
-/// Moves what was kept back into the queue, in order.
-fn release(tx: &mut WriteTransaction<'_>, grant: &GrantId) -> Result<()> {
-    loop {
-        let kept_back = tx.scan(HELD, &KeyRange::prefix(grant.as_bytes()), queue::PAGE_EVENTS_MAX)?;
-        if kept_back.is_empty() {
-            return Ok(());
-        }
-        for (key, event) in &kept_back {
-            queue::release(tx, grant, event)?;
-            tx.delete(HELD, key)?;
-        }
-    }
 }

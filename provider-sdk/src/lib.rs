@@ -34,6 +34,7 @@
 //! for what it writes in the same transaction. Everything of a grant lies under one wrapping key
 //! ([`grant_wrapping_key`]), and revocation destroys that key before it is confirmed.**
 
+mod admission;
 mod backup;
 mod delegation;
 mod epochs;

@@ -228,15 +228,15 @@ impl Organization {
     ) -> Result<(Vec<Confirmation>, Option<GrantId>)> {
         let range = after.map_or(KeyRange::all(), |grant| KeyRange::all().after(grant.as_bytes()));
         let due = self.vault.read(|tx| tx.scan(CONFIRMATIONS_DUE, &range, PAGE_MAX))?;
-        let (signer, mut signed, mut last) = (self.signer(), Vec::new(), None);
+        let (signer, mut confirmations, mut last) = (self.signer(), Vec::new(), None);
         for (key, row) in &due {
             let (grant, due) = (GrantId::from_slice(key)?, DueConfirmation::decode(row)?);
             if due.is_destroyed && due.is_applied && !waiting.contains(key) {
-                signed.push(signer.confirm(&grant, now));
+                confirmations.push(signer.confirm(&grant, now));
             }
             last = Some(grant);
         }
-        Ok((signed, last.filter(|_| due.len() >= PAGE_MAX)))
+        Ok((confirmations, last.filter(|_| due.len() >= PAGE_MAX)))
     }
 
     /// The relay's store is in this life. After another one than last time, every grant that is over is confirmed
@@ -320,7 +320,9 @@ mod tests {
         let [first, second] = [1, 2].map(|life| Incarnation::from_bytes([life; 16]));
         organization.meet_store(&first).unwrap();
         assert_eq!(due(&organization).len(), 150);
-        due(&organization).iter().for_each(|grant| organization.mark_confirmed(grant).unwrap());
+        for grant in &due(&organization) {
+            organization.mark_confirmed(grant).unwrap();
+        }
         organization.meet_store(&first).unwrap();
         assert!(due(&organization).is_empty(), "the same life as last time");
         organization.meet_store(&second).unwrap();
