@@ -1,14 +1,15 @@
-//! Sealcare's measurements: `cargo run --release -p sealcare-benches -- [seal|relay|storage|freeing|all] [--json]`.
+//! Sealcare's measurements: `cargo run --release -p sealcare-benches -- [seal|relay|storage|freeing|dense|all] [--json]`.
 //!
 //! Each figure is the median of some rounds with the least and the greatest, and each ratio is taken within a
 //! round, where what is measured and what it is compared with run one after the other: a load from elsewhere
 //! meets both. Nothing here asserts a time.
 //!
-//! Lives here: the command line. What is measured is in `seal`, `relay`, `storage` and `freeing`; who acts in it is in
+//! Lives here: the command line. What is measured is in `seal`, `relay`, `storage`, `freeing` and `dense`; who acts in it is in
 //! `clinic`, `patient`, `courier` and `population`; how figures are kept and printed is in `report`.
 
 mod clinic;
 mod courier;
+mod dense;
 mod disk;
 mod envelopes;
 mod freeing;
@@ -61,6 +62,8 @@ enum Suite {
     Storage,
     /// What a revocation gives back, on each storage engine.
     Freeing,
+    /// A year of a heart rate each minute, from the file to the organization's confirmation. Once.
+    Dense,
     /// All of them.
     All,
 }
@@ -96,6 +99,9 @@ fn measure(cli: &Cli) -> anyhow::Result<()> {
     }
     if includes(Suite::Freeing) {
         runtime.block_on(freeing::measure(&mut report, &cli.disk)).context("freeing")?;
+    }
+    if includes(Suite::Dense) {
+        runtime.block_on(dense::measure(&mut report)).context("dense")?;
     }
     println!("{}", if cli.json { report.to_json() } else { report.to_text() });
     Ok(())

@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
 
-use sealcare_records::apple::generated::write_export;
+use sealcare_records::apple::generated::{Density, write_export};
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
 
@@ -18,10 +18,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let options = SimpleFileOptions::default().large_file(true);
         archive.start_file("apple_health_export/export.xml", options)?;
         let mut export = BufWriter::new(archive);
-        write_export(&mut export, days)?;
+        write_export(&mut export, days, Density::Usual)?;
         export.into_inner()?.finish()?.flush()?;
     } else {
-        write_export(&mut file, days)?;
+        write_export(&mut file, days, Density::Usual)?;
         file.flush()?;
     }
     Ok(())

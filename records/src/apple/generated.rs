@@ -22,6 +22,15 @@ const HEAD: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
  <Me HKCharacteristicTypeIdentifierDateOfBirth="1990-05-20" HKCharacteristicTypeIdentifierBiologicalSex="HKBiologicalSexFemale"/>
 "#;
 
+/// How often the watch measures.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Density {
+    /// As a watch does by itself: a heart rate every five minutes.
+    Usual,
+    /// A heart rate each minute.
+    EachMinute,
+}
+
 /// A type's records: so many on a day, evenly spread.
 struct Series {
     kind: &'static str,
@@ -47,19 +56,30 @@ const fn series(kind: &'static str, unit: &'static str, a_day: u32, base: u32, s
 }
 
 /// How many records of the shared types an export of so many days holds.
-pub const fn shared_records(days: u32) -> u64 {
-    days as u64 * (288 + 30 + 1)
+pub fn shared_records(days: u32, density: Density) -> u64 {
+    u64::from(days) * u64::from(density.heart_rates() + 30 + 1)
+}
+
+impl Density {
+    /// Heart rates of a day.
+    const fn heart_rates(self) -> u32 {
+        match self {
+            Self::Usual => 288,
+            Self::EachMinute => 1_440,
+        }
+    }
 }
 
 /// Writes an `export.xml` of `days` days.
 ///
 /// # Errors
 /// Those of the writer.
-pub fn write_export(out: &mut impl Write, days: u32) -> io::Result<()> {
+pub fn write_export(out: &mut impl Write, days: u32, density: Density) -> io::Result<()> {
     out.write_all(HEAD.as_bytes())?;
     for series in &SERIES {
         for day in 0..days {
-            write_day(out, series, day)?;
+            let a_day = if series.kind == "HeartRate" { density.heart_rates() } else { series.a_day };
+            write_day(out, series, a_day, day)?;
         }
     }
     for day in 0..days {
@@ -79,9 +99,9 @@ pub fn write_export(out: &mut impl Write, days: u32) -> io::Result<()> {
     out.write_all(b"</HealthData>\n")
 }
 
-fn write_day(out: &mut impl Write, series: &Series, day: u32) -> io::Result<()> {
-    let step = 86_400 / series.a_day;
-    for at in 0..series.a_day {
+fn write_day(out: &mut impl Write, series: &Series, a_day: u32, day: u32) -> io::Result<()> {
+    let step = 86_400 / a_day;
+    for at in 0..a_day {
         let (start, end) = (clock(day, at * step), clock(day, at * step + step / 2));
         let value = series.base + mixed(day, at, series.kind) % series.spread;
         write!(
@@ -141,9 +161,9 @@ mod tests {
     #[test]
     fn an_export_has_what_it_says_and_the_size_it_says() {
         let mut xml = Vec::new();
-        write_export(&mut xml, 3).unwrap();
+        write_export(&mut xml, 3, Density::Usual).unwrap();
         let report = crate::apple::import_xml(&xml[..], &mut |_: Record| Ok::<_, Infallible>(())).unwrap();
-        assert_eq!(report.records(), shared_records(3));
+        assert_eq!(report.records(), shared_records(3, Density::Usual));
         assert_eq!(report.skipped[&SkipReason::BloodPressureChild], 6);
         let day_bytes = u64::try_from(xml.len()).unwrap() / 3;
         assert!(day_bytes.abs_diff(DAY_BYTES) < DAY_BYTES / 20, "{day_bytes}");
