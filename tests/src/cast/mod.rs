@@ -9,9 +9,15 @@ mod stage;
 
 use std::{ffi::OsString, ops::Deref, sync::Arc, time::Duration};
 
+use sealcare_protocol::{Clock as _, KeyId, SystemClock};
+use sealcare_provider::Organization;
+use sealcare_vault::{Unlock, Vault};
 use serde_json::Value;
 
-use crate::world::{Ended, Program, Role, TimeTravel, soon};
+use crate::{
+    relay_files::contents,
+    world::{Ended, Program, Role, TimeTravel, soon},
+};
 
 pub use phone::{PASSPHRASE, Phone};
 pub use stage::{Engine, Stage};
@@ -142,6 +148,41 @@ impl Cast {
         ended.out
     }
 
+    /// A command of the relay's operator beside those for organizations; it goes well.
+    pub async fn relay_command(&self, args: &[&str]) {
+        let data = self.text(&self.relay_data);
+        let args = [args, &["--data", &data]].concat();
+        let ended = self.stage.run(Role::Relay, args.iter().map(OsString::from)).await;
+        assert_eq!(ended.status, 0, "{args:?}: {ended:?}");
+    }
+
+    /// The relay's disk is lost; another relay begins with a backup.
+    pub async fn restore_relay(&mut self, backup: &str) {
+        self.kill_relay().await;
+        "restored-relay".clone_into(&mut self.relay_data);
+        self.relay_command(&["restore", &self.text(backup)]).await;
+        self.start_relay().await;
+    }
+
+    /// The gateway's disk is lost, but for the vault's key; another gateway begins with a backup.
+    pub async fn restore_gateway(&mut self, backup: &str) {
+        self.kill_gateway().await;
+        std::fs::remove_dir_all(self.place(&self.gateway_data)).unwrap();
+        self.staff(&["restore", &self.text(backup)]).await;
+        self.start_gateway().await;
+    }
+
+    /// Waits until what lies on the relay's disk is as wanted.
+    pub async fn relays_disk(&self, what: &str, is_so: impl Fn(&[u8]) -> bool) {
+        let mut pace = tokio::time::interval(PACE);
+        let looking = async {
+            while !is_so(&contents(&self.place(&self.relay_data))) {
+                pace.tick().await;
+            }
+        };
+        soon(&format!("the relay's disk {what}"), looking).await;
+    }
+
     /// Asks the staff's program until the answer is as wanted.
     pub async fn until(&self, args: &[&str], is_so: impl Fn(&str) -> bool) -> String {
         let mut pace = tokio::time::interval(PACE);
@@ -160,6 +201,15 @@ impl Cast {
     /// Waits until staff see these values and lots, and nothing else; sorted as texts.
     pub async fn sees(&self, values: &[&str]) {
         self.until(&["records"], |records| values_of(records) == values).await;
+    }
+
+    /// The ids of the organization's present keys, read from the vault of a gateway that does not run.
+    pub fn epochs(&self) -> Vec<KeyId> {
+        let data = self.place(&self.gateway_data);
+        let unlock = Unlock::SecretFile(data.with_extension("key"));
+        let vault = Arc::new(Vault::open(&data.join("vault"), &unlock).unwrap());
+        let organization = Organization::open(vault, SystemClock.now(), &mut rand::rng()).unwrap();
+        organization.bundle().epochs().iter().map(|epoch| epoch.key.id()).collect()
     }
 
     /// The states of the organization's grants.

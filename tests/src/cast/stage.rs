@@ -99,8 +99,7 @@ impl Stage {
     pub(super) async fn start_relay(&self, data: &str) -> Program {
         let listen = ([127, 0, 0, 1], self.relay_port).into();
         let relay = Program::relay(&self.place(data), listen, &self.certificates);
-        let config = self.file("relay.toml", format!("store = \"{}\"\n", self.engine.name()));
-        let relay = if self.engine == Engine::Fjall { relay } else { relay.with(["--config", &config]) };
+        let relay = relay.with(["--store", self.engine.name()]);
         let relay = relay.logging(RELAY_LOGS, &self.place("relay.log"));
         self.today(relay).spawn_listening(self.relay_port).await
     }

@@ -1,0 +1,57 @@
+//! Stories of an organization's years, by the commands: grants from paper, new keys, a new root, a lost disk.
+
+use sealcare_tests::{cast::Cast, world::heart_rate_fhir};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_grant_from_paper_shows_nothing_until_staff_have_compared_the_code() {
+    let cast = Cast::start().await;
+    let rosa = cast.phone("rosa").await;
+    rosa.imports([heart_rate_fhir(1, 61)]).await;
+    let accepted = rosa.tells(&["accept", "--yes", &cast.invitation().await]).await;
+    let code = accepted["code"].as_str().unwrap();
+    rosa.shares_until("it is held", |grant| grant["held"] == true).await;
+    let held = cast.staff_tells(&["held"]).await;
+    assert_eq!(held["grants"][0]["short_code"], code);
+    cast.sees(&[]).await;
+    cast.staff_is_refused(&["admit", "AAAA-AAAA"]).await;
+    cast.staff(&["admit", code]).await;
+    cast.sees(&["61"]).await;
+    rosa.shares_until("it is held no more", |grant| grant["held"] == false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn new_gateway_keys_are_followed_and_a_disowned_ones_invitations_are_refused() {
+    let cast = Cast::start().await;
+    let (rosa, _) = cast.sharing_phone("rosa").await;
+    let root = cast.text("root.toml");
+    let (early, honoured) = (cast.invitation().await, cast.phone("early").await);
+    cast.staff(&["rotate"]).await;
+    cast.staff(&["rotate", "--root", &root]).await;
+    honoured.does(&["accept", "--yes", &early]).await;
+    let (late, refused) = (cast.invitation().await, cast.phone("late").await);
+    cast.staff(&["rotate", "--root", &root, "--disown"]).await;
+    refused.is_refused(&["accept", "--yes", &late]).await;
+    rosa.imports([heart_rate_fhir(1, 61)]).await;
+    rosa.shares_all(1).await;
+    cast.sees(&["61"]).await;
+    cast.connects(&refused).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_root_takes_over_and_nobody_has_to_begin_again() {
+    let mut cast = Cast::start().await;
+    let (rosa, _) = cast.sharing_phone("rosa").await;
+    let (old, new) = (cast.text("root.toml"), cast.text("next-root.toml"));
+    cast.staff(&["succeed", "--root", &old, "--out", &new]).await;
+    cast.kill_gateway().await;
+    cast.start_gateway().await;
+    rosa.imports([heart_rate_fhir(1, 61)]).await;
+    rosa.shares_all(1).await;
+    cast.sees(&["61"]).await;
+    cast.staff_is_refused(&["rotate", "--root", &old]).await;
+    cast.staff(&["rotate", "--root", &new]).await;
+    let bea = cast.phone("bea").await;
+    cast.connects(&bea).await;
+    rosa.imports([heart_rate_fhir(2, 62)]).await;
+    rosa.shares_all(2).await;
+}
