@@ -37,6 +37,12 @@ impl Error {
             Self::NobodyToAsk => {
                 "Check the organization's domain in the invitation and add `--yes`. Nothing was changed."
             }
+            Self::SheetFile(_) => "Name a file that does not exist yet, in a folder that you may write.",
+            Self::SheetNotShown => "Run it on a terminal, or write it: `sealcare sheet --out FILE`.",
+            Self::SheetUnreadable(_) => "Check the path and its permissions.",
+            Self::SheetNeeded => {
+                "Give `--sheet FILE --name 'YOUR NAME' --birth-date YYYY-MM-DD`, or run it on a terminal."
+            }
             Self::StopNoted => {
                 "It is carried out by the command at work, or by the next one. Run `sealcare revoke` again to see."
             }
@@ -72,6 +78,20 @@ fn of_client(error: &ClientError) -> Option<&'static str> {
         ClientError::ClosedByRelay => {
             "Nothing was given up. Ask the organization; to stop for good, run `sealcare revoke`."
         }
+        ClientError::SheetCode(_) => "Compare with the sheet; a group has 5 symbols, and no I, L, O or U.",
+        ClientError::SheetRelay { .. } => "Write it as on the sheet: `https://relay.example:443`.",
+        ClientError::SheetWithoutRelay => {
+            "Add the sheet's relays, one a line: `relay: https://relay.example:443`."
+        }
+        ClientError::SheetTooLong => "Give the sheet and nothing else.",
+        ClientError::OrganizationNotListed => {
+            "The relay's operator may have suspended it. Run `sealcare recover` again later; ask the organization."
+        }
+        ClientError::LyingRelay => {
+            "Nothing was told to anybody. Ask the organization; tell the relay's operator."
+        }
+        ClientError::TheftPending => "Run `sealcare share` until they are confirmed, then again.",
+        ClientError::NothingOffered => "Run `sealcare share`, or choose anew with `sealcare scope`.",
         ClientError::AlreadyAccepted => "See `sealcare grants`; share with `sealcare share`.",
         ClientError::WrongOrganization => "Do not use this invitation; tell the organization.",
         ClientError::Kept(_) => "Update sealcare: a newer release may have written it.",

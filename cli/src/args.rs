@@ -3,8 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use sealcare_client::Timestamp;
-use sealcare_client::Completeness;
+use sealcare_client::{Completeness, Recovery, Timestamp};
 use sealcare_records::RecordType;
 
 use crate::times;
@@ -99,6 +98,10 @@ pub(crate) enum Command {
     Pause(GrantName),
     /// End a pause: what the grant covers follows, also what came during the pause
     Resume(GrantName),
+    /// Print your recovery sheet: the page that brings your account back
+    Sheet(Sheet),
+    /// Find your grants again with the recovery sheet: after a loss, on a second device, or to shut a stolen one out
+    Recover(Recover),
     /// Stop sharing: the relay deletes, the organization destroys its copy and confirms
     Revoke(GrantName),
     /// Check the account's storage, the clock, the relays and the organizations' keys
@@ -211,6 +214,43 @@ pub(crate) struct GrantName {
     /// The grant's code as `sealcare grants` shows it, or the organization's domain
     #[arg(value_name = "GRANT")]
     pub(crate) grant: String,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Sheet {
+    /// Write it to FILE, which only you can read, instead of showing it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Recover {
+    /// File with the sheet's `code:` and `relay:` lines [default: they are asked for]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) sheet: Option<PathBuf>,
+    /// Your full name, as the organizations know it
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// Your birth date
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    pub(crate) birth_date: Option<String>,
+    /// Go on with every grant as you chose before, without asking
+    #[arg(long)]
+    keep: bool,
+    /// A device was stolen: stop every grant for ever, and take another secret for the future
+    #[arg(long, conflicts_with = "keep")]
+    stolen: bool,
+}
+
+impl Recover {
+    /// What becomes of the grants.
+    pub(crate) fn how(&self) -> Recovery {
+        match (self.keep, self.stolen) {
+            (_, true) => Recovery::Stolen,
+            (true, false) => Recovery::Keep,
+            (false, false) => Recovery::Ask,
+        }
+    }
 }
 
 #[derive(Args, Debug)]

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, fs, io::Read as _, net::IpAddr, path::Path, time::Duration};
 
-use sealcare_client::{Patient, Trust, Unlock, Vault, VaultError, danger};
+use sealcare_client::{Patient, PatientBuilder, Trust, Unlock, Vault, VaultError, danger};
 
 use crate::{
     args::Options,
@@ -92,7 +92,12 @@ impl Context {
     /// # Errors
     /// Those of [`sealcare_client::PatientBuilder::open`].
     pub(crate) async fn open_in(&self, vault: Vault) -> Result<Patient> {
-        Ok(Patient::builder(vault).trust(self.trust.clone()).open().await?)
+        Ok(self.builder(vault).open().await?)
+    }
+
+    /// What an account in `vault` is made or opened with.
+    pub(crate) fn builder(&self, vault: Vault) -> PatientBuilder {
+        Patient::builder(vault).trust(self.trust.clone())
     }
 
     /// Opens the vault alone.

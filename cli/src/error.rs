@@ -67,6 +67,18 @@ pub(crate) enum Error {
     /// A question needs an answer, and nobody is there to give one.
     #[error("this needs your word, and there is no terminal to ask on")]
     NobodyToAsk,
+    /// The file that the recovery sheet is to be in cannot be written; one that is there is not replaced.
+    #[error("the recovery sheet cannot be written there: {0}")]
+    SheetFile(io::ErrorKind),
+    /// The recovery sheet is shown to people only.
+    #[error("the recovery sheet is shown on a terminal only")]
+    SheetNotShown,
+    /// The file of the recovery sheet cannot be read.
+    #[error("the recovery sheet cannot be read: {0}")]
+    SheetUnreadable(io::ErrorKind),
+    /// Sheet, name or birth date are missing, and nobody is there to type them.
+    #[error("recovery needs the sheet, your name and your birth date")]
+    SheetNeeded,
     /// The person said no.
     #[error("not done, as you wished")]
     Declined,
@@ -114,13 +126,14 @@ impl Error {
             | Self::Name
             | Self::BirthDate
             | Self::AmbiguousGrant => Exit::Usage,
-            Self::InputFile { .. } | Self::InvitationFile(_) => Exit::NoInput,
+            Self::InputFile { .. } | Self::InvitationFile(_) | Self::SheetUnreadable(_) => Exit::NoInput,
             Self::NotAnInvitation => Exit::Data,
             Self::OtherPerson { .. } | Self::SeveralPeople { .. } | Self::NobodyToAsk | Self::Declined => {
                 Exit::Refused
             }
             Self::StopNoted => Exit::Busy,
-            Self::HomeDir(_) | Self::Output(_) => Exit::Storage,
+            Self::SheetNotShown | Self::SheetNeeded => Exit::Usage,
+            Self::HomeDir(_) | Self::SheetFile(_) | Self::Output(_) => Exit::Storage,
             Self::Unhealthy(_) | Self::Start(_) => Exit::Failed,
             Self::Client(error) => of_client(error),
         }
@@ -140,8 +153,14 @@ fn of_client(error: &ClientError) -> Exit {
         | ClientError::Revoked
         | ClientError::ClosedByRelay
         | ClientError::AlreadyAccepted
-        | ClientError::WrongOrganization => Exit::Refused,
-        ClientError::Unsettled => Exit::Unavailable,
+        | ClientError::WrongOrganization
+        | ClientError::LyingRelay
+        | ClientError::TheftPending => Exit::Refused,
+        ClientError::SheetCode(_)
+        | ClientError::SheetRelay { .. }
+        | ClientError::SheetWithoutRelay
+        | ClientError::SheetTooLong => Exit::Data,
+        ClientError::Unsettled | ClientError::OrganizationNotListed => Exit::Unavailable,
         ClientError::Kept(_) => Exit::Storage,
         _ => Exit::Failed,
     }

@@ -2,6 +2,8 @@
 
 use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _};
 
+use zeroize::Zeroizing;
+
 use crate::error::{Error, Result};
 
 /// Bytes of an answer that are read.
@@ -20,6 +22,30 @@ pub(crate) fn ask(question: &str) -> Result<()> {
     let mut answer = String::new();
     io::stdin().lock().take(ANSWER_BYTES_MAX).read_line(&mut answer).map_err(|_| Error::Declined)?;
     if is_yes(&answer) { Ok(()) } else { Err(Error::Declined) }
+}
+
+/// Bytes of a line that are read.
+const LINE_BYTES_MAX: u64 = 1_024;
+
+/// Asks for a line, which may be secret, on standard error.
+///
+/// # Errors
+/// [`Error::SheetNeeded`] without a terminal.
+pub(crate) fn line(prompt: &str) -> Result<Zeroizing<String>> {
+    if !io::stdin().is_terminal() {
+        return Err(Error::SheetNeeded);
+    }
+    let mut terminal = io::stderr().lock();
+    write!(terminal, "{prompt}").and_then(|()| terminal.flush()).map_err(Error::Output)?;
+    let mut typed = Zeroizing::new(String::new());
+    let read =
+        io::stdin().lock().take(LINE_BYTES_MAX).read_line(&mut typed).map_err(|_| Error::SheetNeeded)?;
+    if read == 0 {
+        return Err(Error::SheetNeeded);
+    }
+    let len = typed.trim_end_matches(['\r', '\n']).len();
+    typed.truncate(len);
+    Ok(typed)
 }
 
 fn is_yes(answer: &str) -> bool {

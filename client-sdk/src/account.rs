@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     error::{ClientError, Result},
     grant::{GrantKeys, GrantRow},
-    recovery::state::SecretAge,
+    recovery::{SheetMatch, state::SecretAge},
     store::{ACCOUNT, load, save},
 };
 
@@ -83,6 +83,23 @@ impl Account {
             GrantKeys::Former { .. } => SecretAge::Former,
         };
         Ok(self.into_secret(age)?.deposit_key(&row.relay, row.deposit_number))
+    }
+
+    /// Whose secret it is.
+    pub(crate) fn match_secret(&self, secret: &AccountSecret) -> SheetMatch {
+        let is = |own: &AccountSecret| own == secret;
+        match &self.former {
+            _ if is(&self.secret) => SheetMatch::Present,
+            Some(former) if is(former) => SheetMatch::Former,
+            _ => SheetMatch::Other,
+        }
+    }
+
+    /// Another secret from now on; the one before stays as the former.
+    pub(crate) fn renew(tx: &mut WriteTransaction<'_>) -> Result<()> {
+        let before = tx.get(ACCOUNT, SECRET)?.ok_or(ClientError::NoAccount)?;
+        tx.put(ACCOUNT, FORMER, &before)?;
+        Ok(tx.put(ACCOUNT, SECRET, AccountSecret::random(&mut rand::rng()).as_bytes())?)
     }
 
     /// Whether a stolen phone's secret is still kept.

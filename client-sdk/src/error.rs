@@ -99,6 +99,9 @@ pub enum ClientError {
     /// What the relay says about a grant contradicts itself or what the organization's domain says.
     #[error("the relay contradicts itself about a grant")]
     LyingRelay,
+    /// The grants of a stolen device are still being stopped, and only one such stop goes on at a time.
+    #[error("the grants of a device that was stolen before are not all confirmed as stopped yet")]
+    TheftPending,
     /// The organization has not told what was chosen before.
     #[error("it is not known yet what was chosen for this grant")]
     NothingOffered,

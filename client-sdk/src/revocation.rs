@@ -128,7 +128,7 @@ impl Patient {
 }
 
 /// Marks a grant as stopped and deletes what it had in its outbox; its wrapping key is to be destroyed after.
-fn stop(tx: &mut WriteTransaction<'_>, grant: &GrantId, phase: Phase) -> Result<()> {
+pub(crate) fn stop(tx: &mut WriteTransaction<'_>, grant: &GrantId, phase: Phase) -> Result<()> {
     let mut row = GrantRow::load(tx, grant)?;
     row.phase = phase;
     (row.session, row.outbox.records_pending) = (None, 0);

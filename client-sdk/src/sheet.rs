@@ -169,6 +169,12 @@ pub(crate) fn note(tx: &mut WriteTransaction<'_>, relays: &[RelayOrigin]) -> Res
     save(tx, ACCOUNT, SHEET, &row)
 }
 
+/// What was printed is of another secret.
+pub(crate) fn forget(tx: &mut WriteTransaction<'_>) -> Result<()> {
+    tx.delete(ACCOUNT, SHEET)?;
+    Ok(())
+}
+
 /// Where the account has, or looks for, grants.
 fn relays(tx: &ReadTransaction<'_>) -> Result<BTreeSet<RelayOrigin>> {
     let own = GrantRow::all(tx)?.into_iter().filter(|(_, row)| row.keys == GrantKeys::Present);
@@ -222,7 +228,8 @@ mod tests {
         assert_eq!(refused("code: abc"), "the code does not have 14 groups of 5");
         let relays = format!("code: {code}\nrelay: a.example\nrelay: no address\n");
         assert_eq!(refused(&relays), "relay 2 of the recovery sheet is not an address");
-        let many = (0..=SHEET_RELAYS_MAX).map(|n| format!("relay: r{n}.example\n")).collect::<String>();
+        let many: Vec<_> = (0..=SHEET_RELAYS_MAX).map(|n| format!("relay: r{n}.example\n")).collect();
+        let many = many.concat();
         assert!(matches!(
             RecoverySheet::from_text(&format!("code: {code}\n{many}")),
             Err(ClientError::SheetTooLong)

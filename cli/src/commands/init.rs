@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use sealcare_client::{Patient, Person, Vault};
+use sealcare_client::{Patient, Person, Unlock, Vault};
 use serde::Serialize;
 
 use crate::{
@@ -21,32 +21,41 @@ struct Made {
 }
 
 pub(super) async fn run(context: &Context, args: Init) -> Result<()> {
-    let person = person(&args)?;
+    let person = person(&args.name, &args.birth_date)?;
     let home = &context.home;
     let unlock = home.unlock()?;
-    home.create()?;
-    let vault = if Vault::exists(&home.vault_dir()) {
-        context.open_vault(&unlock).await?
-    } else {
-        // First, so that an `init` that is cut off here can be repeated without naming the file again.
-        home.remember_unlock()?;
-        Vault::create(&home.vault_dir(), &unlock, &mut rand::rng())?
-    };
-    Patient::builder(vault).create(person).await?;
+    Patient::builder(vault(context, &unlock).await?).create(person).await?;
     home.remember_unlock()?;
     let made = Made { home: home.dir().display().to_string(), unlocked_by: home.unlock_name() };
     context.output.print(&made)
 }
 
-fn person(args: &Init) -> Result<Person> {
-    Person::new(&args.name, ANY_DATE).map_err(|_| Error::Name)?;
-    Person::new(&args.name, &args.birth_date).map_err(|_| Error::BirthDate)
+/// The vault that an account is made in: a new one, or what a command that was cut off has left.
+pub(super) async fn vault(context: &Context, unlock: &Unlock) -> Result<Vault> {
+    let home = &context.home;
+    home.create()?;
+    if Vault::exists(&home.vault_dir()) {
+        return context.open_vault(unlock).await;
+    }
+    // First, so that a command that is cut off here can be repeated without naming the file again.
+    home.remember_unlock()?;
+    Ok(Vault::create(&home.vault_dir(), unlock, &mut rand::rng())?)
+}
+
+/// A person, with what is wrong with it named.
+pub(super) fn person(name: &str, birth_date: &str) -> Result<Person> {
+    Person::new(name, ANY_DATE).map_err(|_| Error::Name)?;
+    Person::new(name, birth_date).map_err(|_| Error::BirthDate)
 }
 
 impl fmt::Display for Made {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "Your account is in {}, unlocked by {}.", self.home, self.unlocked_by)?;
-        writeln!(f, "Next: `sealcare import FILE`, then `sealcare accept @INVITATION`.")
+        writeln!(f, "Next: `sealcare import FILE`, then `sealcare accept @INVITATION`.")?;
+        writeln!(
+            f,
+            "Once you share, print your recovery sheet: `sealcare sheet`. Without it a lost phone is lost for ever."
+        )
     }
 }
 
@@ -56,9 +65,6 @@ mod tests {
 
     #[test]
     fn what_is_wrong_with_a_person_is_named() {
-        let person = |name: &str, birth_date: &str| {
-            super::person(&Init { name: name.into(), birth_date: birth_date.into() })
-        };
         assert!(person("Ana Silva", "1990-05-20").is_ok());
         assert!(matches!(person(" ", "1990-05-20"), Err(Error::Name)));
         for bad in ["", "20.5.1990", "1990-13-01", "1990-5-20"] {

@@ -6,11 +6,14 @@ mod grants;
 mod import;
 mod init;
 mod pause;
+mod recover;
 mod revoke;
 mod scope;
 mod share;
+mod sheet;
 mod status;
 mod tell;
+mod typed_sheet;
 
 use crate::{
     args::{Command, CommandLine},
@@ -35,6 +38,8 @@ pub(crate) async fn run(line: CommandLine, output: Output) -> Result<()> {
         Command::Scope(args) => scope::run(&context, args).await,
         Command::Pause(args) => pause::pause(&context, args).await,
         Command::Resume(args) => pause::resume(&context, args).await,
+        Command::Sheet(args) => sheet::run(&context, args).await,
+        Command::Recover(args) => recover::run(&context, args).await,
         Command::Revoke(args) => revoke::run(&context, args).await,
         Command::Doctor(args) => doctor::run(&context, args).await,
     }

@@ -16,11 +16,13 @@ mod adoption;
 pub(crate) mod offer;
 mod search;
 pub(crate) mod state;
+mod theft;
 
 use sealcare_protocol::{AccountSecret, GrantId, Person, RelayOrigin, Timestamp};
 use sealcare_vault::{ReadTransaction, WriteTransaction};
 
 pub use offer::{OfferedTerms, RecoveryState};
+pub use theft::SheetMatch;
 
 use crate::{
     account::Account,

@@ -18,7 +18,7 @@ use crate::{
 
 /// The next key of a search.
 enum Next {
-    Ask(DepositKey),
+    Ask(Box<DepositKey>),
     /// Nothing need be asked: the vault knows its grant.
     Kept,
     End,
@@ -37,7 +37,7 @@ impl Patient {
             let answer = match next {
                 Next::End => return Ok(()),
                 Next::Kept => Answer::Kept,
-                Next::Ask(key) => self.ask(place, key).await?,
+                Next::Ask(key) => self.ask(place, *key).await?,
             };
             let wanted = place.clone();
             let progress = self.store.write(move |tx| advance(tx, &wanted, answer)).await?;
@@ -72,7 +72,7 @@ fn next(tx: &ReadTransaction<'_>, relay: &sealcare_protocol::RelayOrigin, age: S
         return Ok(Next::Kept);
     }
     let secret = Account::load(tx)?.into_secret(age)?;
-    Ok(Next::Ask(secret.deposit_key(relay, number)))
+    Ok(Next::Ask(Box::new(secret.deposit_key(relay, number))))
 }
 
 fn advance(tx: &mut WriteTransaction<'_>, place: &SearchPlace, answer: Answer) -> Result<SearchProgress> {
