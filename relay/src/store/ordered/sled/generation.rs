@@ -16,9 +16,10 @@ use crate::store::ordered::engine::EngineError;
 
 /// Bytes of sled's page cache. Twice that while the database is rewritten.
 const CACHE_BYTES: u64 = 64 << 20;
-/// Bytes of a segment. sled moves what is longer than a quarter into a file of its own; a leaf of 18 of the
-/// longest envelopes is not.
-const SEGMENT_BYTES: usize = 8 << 20;
+/// Bytes of a segment, the most that sled takes. What is longer than a quarter it moves into a file of its own,
+/// which a leaf of 18 of the longest envelopes is not. And it writes over an emptied segment only after two
+/// others were begun: the larger they are, the less often within one commit (see the parent module).
+const SEGMENT_BYTES: usize = 16 << 20;
 /// How often sled looks for segments to empty and use again.
 const CLEAN_EVERY_MS: u64 = 500;
 

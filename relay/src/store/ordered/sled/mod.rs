@@ -7,6 +7,10 @@
 //! until it is durable (`shown.rs`); and it gives no bytes back when asked, so they leave with a rewrite of
 //! the database into a folder of its own (`rewrite.rs`).
 //!
+//! Not made up for: sled writes over an emptied segment when it believes its successor to be on the disk, and only
+//! a sync makes that true. A power cut within one commit that writes more than two segments may therefore
+//! damage older rows; a kill cannot. fjall never writes over anything.
+//!
 //! One tree holds both spaces, each under a letter, because only a tree's batch is atomic and cheap.
 
 mod folder;

@@ -81,7 +81,7 @@ fn a_value_that_sled_keeps_in_a_file_of_its_own_is_synced_with_its_folder() {
     let folder = tempfile::tempdir().unwrap();
     let (keys, told) = told(folder.path());
     let before = told.syncs.load(Ordering::SeqCst);
-    let value = Some(Bytes::from(vec![1; 3 << 20]));
+    let value = Some(Bytes::from(vec![1; 5 << 20]));
     keys.commit(vec![Change { space: Space::Lanes, key: Bytes::from("large"), value }]).unwrap();
     assert_eq!(fs::read_dir(keys.folder.generation(0).join("blobs")).unwrap().count(), 1);
     assert_eq!(told.syncs.load(Ordering::SeqCst), before + 2);
