@@ -157,7 +157,7 @@ impl View {
                 self.after_end += u64::from(self.ended.contains(&event.grant));
                 delivery.changes.iter().for_each(|change| self.change(event.grant, change));
             }
-            EventKind::Revoked | EventKind::Rejected => {
+            kind if kind.is_end() => {
                 self.ended.insert(event.grant);
                 self.records.retain(|(grant, _), _| *grant != event.grant);
                 self.events.push(event.kind.name().to_owned());
