@@ -32,8 +32,8 @@ impl Patient {
         self.choose(grant, Choice::Scope(scope.to_scope()?)).await
     }
 
-    /// Pauses a grant. Once this returns, no record of it is sealed or deposited from here; the organization hides
-    /// what it has with the statement of the next [`Patient::share`]. Signs of life go on, so that the grant does
+    /// Pauses a grant. Once this returns, no record of it is sealed or deposited from here, and the organization
+    /// refuses any with the statement of the next [`Patient::share`]; what it has stays. Signs of life go on, so that the grant does
     /// not lapse.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 
 mod world;
 
+use sealcare_client::{RecordType, SharedScope, Timestamp};
 use world::World;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -37,6 +38,44 @@ async fn a_grant_from_paper_is_held_admitted_followed_and_wiped() {
     world.wait_for_confirmation(&ana, &grant).await;
     world.stop_gateway();
     assert!(!world.log().contains("Silva") && !world.log().contains("73.50"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pause_and_a_narrower_scope_are_told_and_what_was_removed_is_wiped() {
+    let world = World::new().await;
+    let (ana, grant) = world.accept("Ana Silva").await;
+    world.share(&ana, &[("2026-01-01", "72"), ("2026-01-02", "73.50")]).await;
+    world.run(&["admit", &world.held_code()]).succeeds();
+    let mut follower = world.follow();
+    follower.wait_for("record");
+    follower.wait_for("record");
+
+    ana.pause(grant.id).await.unwrap();
+    world.share(&ana, &[("2026-01-03", "74")]).await;
+    follower.wait_for("paused");
+    assert!(world.status().contains(r#""state":"paused""#));
+    assert_eq!(world.records().len(), 2, "what is there stays");
+    ana.resume(grant.id).await.unwrap();
+    world.share(&ana, &[]).await;
+    follower.wait_for("resumed");
+    assert!(follower.wait_for("record").contains("74"), "and what came meanwhile follows");
+
+    // From 2026-01-02 on, then without the type.
+    let heart_rate = SharedScope::of([RecordType::HeartRate]);
+    let later = SharedScope { from: Some(Timestamp::from_millis(1_767_312_000_000)), ..heart_rate };
+    ana.change_scope(grant.id, &later).await.unwrap();
+    world.share(&ana, &[]).await;
+    assert!(follower.wait_for("scope-changed").contains(r#""removed":["blood-pressure","#));
+    follower.wait_for("removed");
+    assert_eq!(world.records().len(), 2);
+    ana.change_scope(grant.id, &SharedScope::of([RecordType::LabResult])).await.unwrap();
+    world.share(&ana, &[]).await;
+    assert!(follower.wait_for("scope-changed").contains(r#""added":["lab-result"]"#));
+    follower.wait_for("removed");
+    follower.wait_for("removed");
+    assert_eq!(world.records(), Vec::<String>::new());
+    let status = world.status();
+    assert!(status.contains(r#""types":["lab-result"]"#) && status.contains(r#""records":0"#));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,17 +1,12 @@
 //! Which records a scope covers. Not here: what becomes of the others (`data` for those that come, `wipe` for those
 //! that are there).
 
-use sealcare_protocol::{Scope, Timestamp};
-use sealcare_records::{Effective, Record};
+use sealcare_protocol::Scope;
+use sealcare_records::Record;
 
-/// Whether `scope` covers `record`: by its type, and by the end of its time, else its start; what has neither, or
-/// lies before 1970, counts as 1970.
+/// Whether `scope` covers `record`: by its type, and by the beginning of its time, as the patient's app decides it. What
+/// has no known beginning is covered by a scope of all times only.
 pub fn covers(scope: &Scope, record: &Record) -> bool {
-    scope.covers(record.record_type().name(), last_instant(record.effective()))
-}
-
-fn last_instant(effective: &Effective) -> Timestamp {
-    let instant = effective.end().or(effective.start());
-    let millis = instant.and_then(|instant| u64::try_from(instant.as_millisecond()).ok());
-    Timestamp::from_millis(millis.unwrap_or(0))
+    let is_of_type = scope.types.iter().any(|name| name.as_str() == record.record_type().name());
+    is_of_type && scope.from.is_none_or(|from| record.effective().is_since(from.as_millis()))
 }
