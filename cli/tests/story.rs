@@ -18,6 +18,12 @@ use serde_json::{Value, json};
 /// Repetitions of a command until something is so; each takes a tenth of a second or more.
 const TRIES_MAX: usize = 100;
 
+/// A glucose of 95 mg/dL as FHIR R4.
+const LAB: &str = r#"{"resourceType":"Observation","id":"lab-1","status":"final","category":[{"coding":[{"system":
+"http://terminology.hl7.org/CodeSystem/observation-category","code":"laboratory"}]}],"code":{"coding":[{"system":
+"http://loinc.org","code":"2345-7"}]},"effectiveDateTime":"2024-06-15T08:00:00Z","valueQuantity":{"value":95,
+"unit":"mg/dL","system":"http://unitsofmeasure.org","code":"mg/dL"}}"#;
+
 /// Repeats a command until its answer is as wanted.
 fn until(machine: &Machine, args: &[&str], is_so: impl Fn(&Value) -> bool) -> Value {
     let answers = (0..TRIES_MAX).map(|_| machine.json(args));
@@ -50,6 +56,36 @@ async fn a_record_goes_the_whole_way_and_the_stop_is_confirmed() {
     until(&machine, &["revoke", code], |answer| answer["state"] == "confirmed");
     assert_eq!(machine.json(&["share"])["grants"][0]["outcome"], "revoked");
     assert!(machine.run(&["status"]).out.contains("the organization confirmed"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_grant_is_changed_paused_and_resumed() {
+    let clinic = Clinic::open().await;
+    let machine = clinic.machine();
+    machine.json(&["import", &machine.file("export.xml", EXPORT), &machine.file("lab.json", LAB)]);
+    let accepted = machine.json(&["accept", "--yes", clinic.invite().to_text().as_str()]);
+    let code = accepted["code"].as_str().unwrap();
+    machine.json(&["share"]);
+    clinic.told("72 /min").await;
+
+    let narrower = machine.json(&["scope", code, "--types", "heart-rate", "--since", "2024-06-15"]);
+    assert_eq!((&narrower["types"], &narrower["told"]), (&json!(["heart-rate"]), &json!(true)));
+    assert!(narrower["removed"].as_array().unwrap().contains(&json!("lab-result")), "{narrower}");
+    clinic.told("scope-changed").await;
+    until(&machine, &["share"], |_| machine.json(&["status"])["grants"][0]["statement"] == "confirmed");
+    machine.turned_away(&["scope", code, "--everything"], 77, "--yes");
+    assert_eq!(machine.json(&["scope", code])["since"], "2024-06-15");
+
+    assert_eq!(machine.json(&["pause", code])["state"], "paused");
+    clinic.told("paused").await;
+    machine.json(&["scope", code, "--everything", "--all-dates", "--yes"]);
+    assert_eq!(machine.json(&["share"])["grants"][0]["outcome"], "paused");
+    let paused = machine.run(&["status"]).out;
+    assert!(paused.contains(&format!("paused (`sealcare resume {code}` ends it)")), "{paused}");
+
+    assert_eq!(machine.json(&["resume", code])["told"], true);
+    clinic.told("95 mg/dL").await;
+    assert!(machine.run(&["pause", "nobody.example"]).err.contains("no such grant"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

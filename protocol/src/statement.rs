@@ -43,14 +43,14 @@ impl FromStr for TypeName {
 pub struct Scope {
     /// At most 32 types; none: nothing is shared.
     pub types: BTreeSet<TypeName>,
-    /// Records before are not shared.
+    /// Records that begin before are not shared.
     pub from: Option<Timestamp>,
 }
 
 impl Scope {
-    /// Whether a record of type `name` that ended at `end` is covered.
-    pub fn covers(&self, name: &str, end: Timestamp) -> bool {
-        self.types.iter().any(|t| t.as_str() == name) && self.from.is_none_or(|from| end >= from)
+    /// Whether a record of type `name` that begins at `start` is covered.
+    pub fn covers(&self, name: &str, start: Timestamp) -> bool {
+        self.types.iter().any(|t| t.as_str() == name) && self.from.is_none_or(|from| start >= from)
     }
 
     pub(crate) fn is_in_bounds(&self) -> bool {
