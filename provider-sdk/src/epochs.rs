@@ -101,10 +101,11 @@ impl Organization {
         Ok((signer.bundle().serial() > published).then(|| KeyBundle::clone(signer.bundle())))
     }
 
-    pub(crate) fn mark_published(&self, serial: u64) -> Result<()> {
+    pub(crate) fn mark_published(&self, serial: u64, now: Timestamp) -> Result<()> {
         self.vault.write(|tx| {
             let mut profile = Profile::load(tx)?;
             profile.published = profile.published.max(serial);
+            profile.published_at = now.as_millis();
             profile.store(tx)
         })
     }

@@ -44,6 +44,7 @@ mod inbox;
 mod invitation;
 mod kept;
 mod organization;
+mod registration;
 mod reply;
 mod revocation;
 mod root;

@@ -10,7 +10,7 @@ use sealcare_protocol::{
     Domain, EpochEntry, KeyBundle, KeyBundleDraft, OrganizationId, RelayOrigin, Successions, Timestamp,
     UnverifiedKeyBundle,
 };
-use sealcare_transport::{DirectoryChannel, OAuthKey, OrganizationState};
+use sealcare_transport::OAuthKey;
 use sealcare_vault::{KeyRange, ReadTransaction, Vault, WriteTransaction};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, watch};
@@ -25,7 +25,7 @@ use crate::spaces::{IDENTITY, STATEMENTS};
 use crate::subscriber::LinkState;
 
 const PROFILE: &[u8] = b"profile";
-const OAUTH_KEY: &[u8] = b"oauth key";
+pub(crate) const OAUTH_KEY: &[u8] = b"oauth key";
 const BUNDLE: &[u8] = b"bundle";
 
 /// An organization's side of Sealcare, over a vault that the application may share.
@@ -36,7 +36,7 @@ pub struct Organization {
     pub(crate) id: OrganizationId,
     pub(crate) domain: Domain,
     pub(crate) relay: RelayOrigin,
-    oauth_key: Arc<OAuthKey>,
+    pub(crate) oauth_key: RwLock<Arc<OAuthKey>>,
     signer: RwLock<Arc<Signer>>,
     pub(crate) shown: watch::Sender<Shown>,
     has_caught_up: AtomicBool,
@@ -67,6 +67,12 @@ pub(crate) struct Profile {
     /// A restored backup: the relay's tombstones must be read before anything is shown.
     #[serde(default)]
     pub(crate) needs_tombstones: bool,
+    /// When the OAuth key was drawn, milliseconds since 1970; 0 if another is due.
+    pub(crate) oauth_key_drawn: u64,
+    /// When the relay was last reached, milliseconds since 1970.
+    pub(crate) reached: Option<u64>,
+    /// When the relay last took a bundle, milliseconds since 1970; before the first, when the organization began.
+    pub(crate) published_at: u64,
 }
 
 impl Kept for Profile {
@@ -82,9 +88,10 @@ impl Profile {
         kept::put(tx, IDENTITY, PROFILE, self)
     }
 
-    /// From a backup: the relay is told the bundle again, and asked for what was revoked since.
+    /// From a backup: the relay is told the bundle again, another OAuth key, for it may know a newer one than the backup,
+    /// and asked for what was revoked since.
     pub(crate) fn mark_restored(&mut self) {
-        (self.published, self.needs_tombstones) = (0, true);
+        (self.published, self.oauth_key_drawn, self.needs_tombstones) = (0, 0, true);
     }
 
     pub(crate) fn chain(&self) -> Result<Successions> {
@@ -127,7 +134,7 @@ impl Organization {
                 return Err(ProviderError::AlreadyFounded);
             }
             tx.put(IDENTITY, OAUTH_KEY, &oauth_key.to_pkcs8())?;
-            profile(roots, relay).store(tx)?;
+            profile(roots, relay, now).store(tx)?;
             let organization = roots.organization();
             let offer = delegation::offer(tx, &organization, rng)?;
             delegation::adopt(tx, &organization, &roots.delegate(&offer, OldKeys::Honoured, now)?, now)
@@ -163,7 +170,7 @@ impl Organization {
             id: *signer.bundle().organization(),
             domain: profile.domain.parse()?,
             relay: profile.relay.parse()?,
-            oauth_key: Arc::new(OAuthKey::from_pkcs8(&oauth_key)?),
+            oauth_key: RwLock::new(Arc::new(OAuthKey::from_pkcs8(&oauth_key)?)),
             signer: RwLock::new(Arc::new(signer)),
             shown: watch::Sender::new(shown),
             has_caught_up: AtomicBool::new(false),
@@ -195,11 +202,6 @@ impl Organization {
         &self.vault
     }
 
-    /// Proves the organization to its relay.
-    pub fn oauth_key(&self) -> Arc<OAuthKey> {
-        Arc::clone(&self.oauth_key)
-    }
-
     /// The current bundle.
     pub fn bundle(&self) -> Arc<KeyBundle> {
         Arc::clone(self.signer().bundle())
@@ -208,15 +210,6 @@ impl Organization {
     /// The current bundle as it is served at the domain, content type `application/octet-stream`.
     pub fn bundle_bytes(&self) -> Vec<u8> {
         self.signer().bundle().signed().encode_to_vec()
-    }
-
-    /// Asks the relay's operator to list this organization.
-    ///
-    /// # Errors
-    /// What a call to the directory can meet.
-    pub async fn register(&self, directory: &DirectoryChannel, now: Timestamp) -> Result<OrganizationState> {
-        let jwk = self.oauth_key.public_jwk();
-        self.signer().register(directory, &self.relay, &jwk, now).await
     }
 
     pub(crate) fn signer(&self) -> Arc<Signer> {
@@ -262,7 +255,7 @@ impl Organization {
     }
 }
 
-fn profile(roots: &Roots, relay: &RelayOrigin) -> Profile {
+fn profile(roots: &Roots, relay: &RelayOrigin, now: Timestamp) -> Profile {
     Profile {
         domain: roots.domain().as_str().to_owned(),
         relay: relay.as_str().to_owned(),
@@ -271,6 +264,9 @@ fn profile(roots: &Roots, relay: &RelayOrigin) -> Profile {
         signed_at: 0,
         published: 0,
         needs_tombstones: false,
+        oauth_key_drawn: now.as_millis(),
+        reached: None,
+        published_at: now.as_millis(),
     }
 }
 

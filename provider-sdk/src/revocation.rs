@@ -240,7 +240,7 @@ impl Organization {
     }
 
     /// The relay's store is in this life. After another one than last time, every grant that is over is confirmed
-    /// again: the store may be restored from a backup in which some of them are open.
+    /// again, and the bundle published: the store may be restored from a backup in which some of them are open.
     pub(crate) fn meet_store(&self, incarnation: &Incarnation) -> Result<()> {
         let met = self.vault.read(|tx| tx.get(WATCH, INCARNATION))?;
         if met.as_ref().is_some_and(|met| met.as_slice() == incarnation.as_bytes()) {
@@ -249,6 +249,9 @@ impl Organization {
         self.vault.write(|tx| {
             if met.is_some() {
                 confirm_again(tx)?;
+                let mut profile = Profile::load(tx)?;
+                profile.published = 0;
+                profile.store(tx)?;
             }
             Ok::<_, ProviderError>(tx.put(WATCH, INCARNATION, incarnation.as_bytes())?)
         })?;

@@ -3,6 +3,7 @@
 //! the application.
 
 mod answering;
+mod registering;
 
 use std::{
     ops::ControlFlow,
@@ -12,7 +13,9 @@ use std::{
 
 use rand::RngExt as _;
 use sealcare_protocol::Clock;
-use sealcare_transport::{Batch, Delivery, LaneRange, OrganizationChannel, Subscription, Trust};
+use sealcare_transport::{
+    Batch, Delivery, DirectoryChannel, LaneRange, OrganizationChannel, Subscription, Trust,
+};
 use tokio::{sync::watch, time};
 use tokio_util::sync::CancellationToken;
 
@@ -52,6 +55,8 @@ pub struct Subscriber {
     clock: Arc<dyn Clock>,
     state: watch::Sender<LinkState>,
     postponed: Mutex<Postponed>,
+    directory: DirectoryChannel,
+    registered_again: Mutex<Option<time::Instant>>,
 }
 
 impl Subscriber {
@@ -67,8 +72,10 @@ impl Subscriber {
             trust,
             Arc::clone(&clock),
         )?;
+        let directory = DirectoryChannel::new(organization.relay(), trust)?;
         let state = watch::Sender::new(LinkState::Connecting);
-        Ok(Self { organization, channel, clock, state, postponed: Mutex::default() })
+        let (postponed, registered_again) = Default::default();
+        Ok(Self { organization, channel, clock, state, postponed, directory, registered_again })
     }
 
     /// Follows where the subscription stands.
@@ -90,7 +97,13 @@ impl Subscriber {
                 Ok(()) if stop.is_cancelled() => break,
                 Err(error) if error.needs_reopening() => return Err(error),
                 Ok(()) => tracing::debug!("the relay ended the subscription"),
-                Err(error) => tracing::warn!(%error, "the subscription failed"),
+                Err(error) => {
+                    tracing::warn!(%error, "the subscription failed");
+                    match self.register_again(&error).await {
+                        Err(error) if error.needs_reopening() => return Err(error),
+                        _ => {}
+                    }
+                }
             }
             backoff = if was_live { BACKOFF_MIN } else { (backoff * 2).min(BACKOFF_MAX) };
             let pause = backoff.mul_f64(rand::rng().random_range(0.5..1.0));
@@ -102,6 +115,7 @@ impl Subscriber {
     }
 
     async fn stay_subscribed(&self, stop: &CancellationToken) -> Result<()> {
+        self.keep_registered().await?;
         self.publish_bundle().await?;
         self.take_tombstones().await?;
         let subscription = tokio::select! {

@@ -6,7 +6,7 @@ mod world;
 use std::{net::TcpListener, path::Path, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use sealcare_protocol::{DepositKey, RelayOrigin, Reply, ReplyKey, Revocation};
+use sealcare_protocol::{DepositKey, RelayOrigin, Reply, ReplyKey, Revocation, Timestamp};
 use sealcare_provider::{
     Clock, DirectoryChannel, Halted, InvitationChannel, LinkState, Organization, OrganizationState,
     ProviderError, Roots, Subscriber, SystemClock, Trust, danger::Exceptions,
@@ -62,12 +62,18 @@ impl Loopback {
 
     /// Founded, registered and approved.
     async fn clinic(&self) -> Arc<Organization> {
+        self.clinic_founded(SystemClock.now()).await
+    }
+
+    async fn clinic_founded(&self, at: Timestamp) -> Arc<Organization> {
         let rng = &mut rand::rng();
         let (dir, unlock) = self.vault();
         let vault = Arc::new(Vault::create(&dir, &unlock, rng).unwrap());
         let roots = Roots::draw("clinic.example".parse().unwrap(), rng);
         let now = SystemClock.now();
-        let clinic = Arc::new(Organization::found(vault, &roots, &self.origin, now, rng).unwrap());
+        let clinic = Organization::found(vault, &roots, &self.origin, at, rng).unwrap();
+        clinic.rotate(now, rng).unwrap();
+        let clinic = Arc::new(clinic);
         let directory = DirectoryChannel::new(&self.origin, &self.trust).unwrap();
         assert_eq!(clinic.register(&directory, now).await.unwrap(), OrganizationState::Pending);
         let approve = OrganizationCommand::Approve { domain: "clinic.example".to_owned() };
@@ -283,5 +289,95 @@ async fn ninety_days_of_silence_close_the_grant_at_the_relay_too() {
     assert!(confirmation.verify(clinic.bundle().authority()).is_ok());
     let refused = channel.deposit(vec![patient.start_at(&clinic, 0, now).envelope.into()]).await;
     assert!(matches!(refused, Err(sealcare_transport::TransportError::GrantRevoked)));
+    loopback.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_oauth_key_is_followed_by_another_after_a_year_and_after_a_restoration() {
+    let loopback = Loopback::start().await;
+    let year_ago = SystemClock.now().minus(Duration::from_hours(366 * 24));
+    let clinic = loopback.clinic_founded(year_ago).await;
+    let backup = loopback.dir.path().join("backup");
+    clinic.back_up(&backup).unwrap();
+    let first = clinic.oauth_key().public_jwk();
+    live(&loopback, &clinic).await;
+    let second = clinic.oauth_key().public_jwk();
+    assert_ne!(first, second);
+    live(&loopback, &clinic).await;
+    assert_eq!(clinic.oauth_key().public_jwk(), second, "for a year");
+    // The backup has the first key, which the relay does not know any more.
+    drop(clinic);
+    let (dir, unlock) = loopback.vault();
+    let (restored_dir, now) = (dir.with_file_name("restored"), SystemClock.now());
+    let restored = Organization::restore(&restored_dir, &backup, &unlock, now, &mut rand::rng()).unwrap();
+    live(&loopback, &Arc::new(restored)).await;
+    loopback.end().await;
+}
+
+/// Subscribes until everything that the relay had has come.
+async fn live(loopback: &Loopback, clinic: &Arc<Organization>) {
+    let subscriber = Subscriber::new(Arc::clone(clinic), &loopback.trust, Arc::new(SystemClock)).unwrap();
+    let (mut state, stop) = (subscriber.state(), CancellationToken::new());
+    let until_live = async {
+        state.wait_for(|state| *state == LinkState::Live).await.unwrap();
+        stop.cancel();
+    };
+    let both = async { tokio::join!(subscriber.run(stop.clone()), until_live).0 };
+    tokio::time::timeout(PATIENCE, both).await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_does_not_open_is_asked_for_again_in_the_next_reply() {
+    let mut loopback = Loopback::start().await;
+    let clinic = loopback.clinic().await;
+    let now = SystemClock.now();
+    let invitation = world::invite(&clinic, InvitationChannel::SignIn, now);
+    let (patient, key) = Patient::of(&clinic, &invitation);
+    let channel = loopback.channel(key);
+    channel.accept_invitation(&invitation.ticket).await.unwrap();
+    let mut init = patient.start_at(&clinic, 0, now);
+    let mut damaged = seal(&mut init.session, vec![heart_rate("a", 72)]);
+    *damaged.last_mut().unwrap() ^= 1;
+    channel.deposit([init.envelope.clone(), damaged].map(Bytes::from).into()).await.unwrap();
+    loopback.subscribe(&clinic);
+    assert_eq!(told(&clinic, 2).await, ["data-open", "resync"]);
+    let answer = reply(&channel, &init.reply_key, 0).await;
+    assert!(answer.resync);
+    loopback.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restored_organization_hears_of_stops_first_and_asks_for_everything() {
+    let mut loopback = Loopback::start().await;
+    let clinic = loopback.clinic().await;
+    let now = SystemClock.now();
+    let mut patients = Vec::new();
+    for _ in 0..2 {
+        let invitation = world::invite(&clinic, InvitationChannel::SignIn, now);
+        let (patient, key) = Patient::of(&clinic, &invitation);
+        let channel = loopback.channel(key);
+        channel.accept_invitation(&invitation.ticket).await.unwrap();
+        let init = patient.start_at(&clinic, 0, now).envelope;
+        clinic.receive(&[world::envelope_item(patient.grant(), &init)], &mut Halted::default(), now).unwrap();
+        patients.push((patient, channel));
+    }
+    let (backup, (dir, unlock)) = (loopback.dir.path().join("backup"), loopback.vault());
+    clinic.back_up(&backup).unwrap();
+    drop(clinic);
+    std::fs::remove_dir_all(&dir).unwrap();
+    let [(ana, channel), (eva, evas)] = <[_; 2]>::try_from(patients).ok().unwrap();
+    let restored = Organization::restore(&dir, &backup, &unlock, now, &mut rand::rng()).unwrap();
+    evas.revoke_grant(&eva.revocation(&restored)).await.unwrap();
+    let init = ana.start_at(&restored, 1, now);
+    channel.deposit(vec![init.envelope.clone().into()]).await.unwrap();
+
+    let restored = Arc::new(restored);
+    assert!(!restored.may_show().unwrap() && restored.grants(None, now).unwrap().is_empty());
+    loopback.subscribe(&restored);
+    assert_eq!(told(&restored, 3).await, ["revoked", "unknown-sender", "resync"]);
+    assert!(restored.may_show().unwrap());
+    assert!(reply(&channel, &init.reply_key, 1).await.resync);
+    assert_eq!(restored.grants(None, now).unwrap().len(), 1);
+    confirmation(&evas, &eva.revocation(&restored)).await;
     loopback.end().await;
 }

@@ -62,6 +62,11 @@ impl OrganizationChannel {
         self
     }
 
+    /// Proves the organization with another key, whose public half was registered, from the next token on.
+    pub fn replace_key(&self, key: Arc<OAuthKey>) {
+        self.tokens.replace_key(key);
+    }
+
     /// Opens the delivery stream. Lanes without a cursor start at the beginning of what is left; at most `credit`
     /// envelopes (1 to 10,000) come before [`Subscription::grant_credit`]. When the stream ends, subscribe again
     /// with the newest cursors.

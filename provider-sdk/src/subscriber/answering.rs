@@ -36,6 +36,7 @@ impl Subscriber {
         loop {
             self.publish_bundle().await?;
             self.answer().await?;
+            self.mark_reached().await?;
             tokio::select! {
                 () = self.organization.replies_due() => time::sleep(REPLY_DELAY).await,
                 () = time::sleep(REPLY_INTERVAL) => {}
@@ -120,18 +121,20 @@ impl Subscriber {
     pub(super) async fn publish_bundle(&self) -> Result<()> {
         let organization = Arc::clone(&self.organization);
         let Some(bundle) = blocking(move || organization.unpublished_bundle()).await? else { return Ok(()) };
-        match self.channel.put_bundle(&bundle).await {
-            // Stale: the mirror has this one, or a newer one of another replica.
-            Ok(()) | Err(TransportError::Stale) => {}
-            Err(error) if concerns_connection(error) => return Err(error.into()),
-            // Reception goes on: whoever stops must be heard.
-            Err(error) => {
-                tracing::warn!(%error, "the bundle was refused");
-                return Ok(());
-            }
+        let hash = bundle.hash();
+        if self.postponed().waiting(Instant::now()).contains(hash.as_bytes().as_slice()) {
+            return Ok(());
         }
+        match self.channel.put_bundle(&bundle).await {
+            Ok(()) => {}
+            // Reception goes on: whoever stops must be heard. Stale: the relay has a newer one, so this gateway was
+            // restored from before its keys were rotated, or its clock is behind.
+            Err(error) => return self.postpone(hash.as_bytes(), "the bundle was refused", error),
+        }
+        self.postponed().forget(hash.as_bytes());
         let organization = Arc::clone(&self.organization);
-        blocking(move || organization.mark_published(bundle.serial())).await
+        let now = self.clock.now();
+        blocking(move || organization.mark_published(bundle.serial(), now)).await
     }
 }
 

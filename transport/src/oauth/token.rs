@@ -1,6 +1,9 @@
 //! Access tokens: found by metadata (RFC 8414), asked for with an assertion, kept until shortly before their end.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
 
 use oauth2::{
     AuthType, ClientId, HttpRequest, HttpResponse, RequestTokenError, TokenResponse as _, TokenUrl,
@@ -33,7 +36,7 @@ pub(crate) struct TokenSource {
     http: reqwest::Client,
     relay: RelayOrigin,
     organization: OrganizationId,
-    key: Arc<OAuthKey>,
+    key: RwLock<Arc<OAuthKey>>,
     clock: Arc<dyn Clock>,
     current: Mutex<Option<Token>>,
 }
@@ -74,7 +77,13 @@ impl TokenSource {
         clock: Arc<dyn Clock>,
     ) -> Result<Self> {
         let (http, relay) = (trust.http()?, relay.clone());
-        Ok(Self { http, relay, organization, key, clock, current: Mutex::new(None) })
+        let (key, current) = (RwLock::new(key), Mutex::new(None));
+        Ok(Self { http, relay, organization, key, clock, current })
+    }
+
+    /// Proves the organization with `key` from the next token on.
+    pub(crate) fn replace_key(&self, key: Arc<OAuthKey>) {
+        *self.key.write().unwrap_or_else(PoisonError::into_inner) = key;
     }
 
     /// A token that is good for a while. One request at a time, however many callers wait.
@@ -101,7 +110,8 @@ impl TokenSource {
     async fn request(&self, now: Timestamp) -> Result<Token> {
         let endpoint = self.token_endpoint().await?;
         let id = self.organization.to_hex();
-        let assertion = self.key.sign(&claims(&id, &endpoint, now))?;
+        let key = Arc::clone(&self.key.read().unwrap_or_else(PoisonError::into_inner));
+        let assertion = key.sign(&claims(&id, &endpoint, now))?;
         let url = TokenUrl::new(endpoint).map_err(|_| TransportError::Response("token endpoint"))?;
         let client =
             BasicClient::new(ClientId::new(id)).set_token_uri(url).set_auth_type(AuthType::RequestBody);
