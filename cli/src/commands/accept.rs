@@ -11,6 +11,7 @@ use sealcare_client::{AcceptedGrant, Invitation, PendingGrant, RecordType, Share
 use serde::Serialize;
 use zeroize::Zeroizing;
 
+use super::sheet;
 use crate::{
     args::Accept,
     context::Context,
@@ -29,6 +30,10 @@ struct Accepted {
     domain: String,
     relay: String,
     types: Vec<&'static str>,
+    /// Whether the recovery sheet is enough: `complete`, `incomplete` or `never-made`.
+    sheet: &'static str,
+    #[serde(skip)]
+    reminder: Option<&'static str>,
 }
 
 pub(super) async fn run(context: &Context, args: Accept) -> Result<()> {
@@ -51,7 +56,16 @@ pub(super) async fn run(context: &Context, args: Accept) -> Result<()> {
     let AcceptedGrant { id, short_code } = pending.accept(&scope).await?;
     drop(meter);
     let types = scope.types.iter().map(|kind| kind.name()).collect();
-    let accepted = Accepted { grant: id.to_hex(), code: short_code.to_string(), domain, relay, types };
+    let state = patient.sheet_state().await?;
+    let accepted = Accepted {
+        grant: id.to_hex(),
+        code: short_code.to_string(),
+        domain,
+        relay,
+        types,
+        sheet: sheet::state_name(&state),
+        reminder: sheet::reminder(&state),
+    };
     context.output.print(&accepted)
 }
 
@@ -89,7 +103,8 @@ impl fmt::Display for Accepted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{} may receive: {}.", self.domain, self.types.join(", "))?;
         writeln!(f, "If staff ask for a code, it is {}.", self.code)?;
-        writeln!(f, "Next: `sealcare share`. To stop: `sealcare revoke {}`.", self.code)
+        writeln!(f, "Next: `sealcare share`. To stop: `sealcare revoke {}`.", self.code)?;
+        self.reminder.map_or(Ok(()), |reminder| writeln!(f, "{reminder}"))
     }
 }
 

@@ -7,6 +7,7 @@ mod import;
 mod init;
 mod pause;
 mod recover;
+mod recovered;
 mod revoke;
 mod scope;
 mod share;

@@ -7,7 +7,7 @@ use sealcare_client::{
 };
 use serde::Serialize;
 
-use super::grants::state_name;
+use super::{grants::state_name, recovered::Recovered, sheet};
 use crate::{
     context::Context,
     error::Result,
@@ -20,6 +20,10 @@ struct Status {
     /// Records on this machine, by type.
     records: BTreeMap<&'static str, u64>,
     grants: Vec<Grant>,
+    /// Whether the recovery sheet is enough: `complete`, `incomplete` or `never-made`.
+    sheet: &'static str,
+    #[serde(skip)]
+    reminder: Option<&'static str>,
     #[serde(skip)]
     now: Timestamp,
 }
@@ -36,6 +40,8 @@ struct Grant {
     types: Vec<String>,
     /// Records that begin before are not shared.
     since: Option<String>,
+    /// Of a grant that was found again and does not share yet: what it waits for.
+    recovery: Option<Recovered>,
     /// Whether staff must still compare the code.
     held: bool,
     pending: u64,
@@ -62,7 +68,11 @@ pub(super) async fn run(context: &Context) -> Result<()> {
     let patient = context.open().await?;
     let counts = patient.record_counts().await?;
     let grants = patient.status().await?;
+    let sheet = patient.sheet_state().await?;
     let status = Status {
+        sheet: sheet::state_name(&sheet),
+        // Without a grant there is nothing to lose yet.
+        reminder: sheet::reminder(&sheet).filter(|_| !grants.is_empty()),
         records: RecordType::ALL.map(|kind| (kind.name(), counts.get(&kind).copied().unwrap_or(0))).into(),
         grants: grants.iter().map(Grant::from).collect(),
         now: SystemClock.now(),
@@ -84,6 +94,7 @@ impl From<&GrantStatus> for Grant {
             },
             types: status.types.iter().cloned().collect(),
             since: status.from.map(date),
+            recovery: Recovered::of(status),
             held: status.is_held,
             pending: status.records_pending,
             confirmed: status.records_confirmed,
@@ -114,7 +125,8 @@ impl fmt::Display for Status {
         if self.grants.is_empty() {
             writeln!(f, "You share with nobody. Next: `sealcare accept @INVITATION`.")?;
         }
-        self.grants.iter().try_for_each(|grant| grant.write(f, self.now))
+        self.grants.iter().try_for_each(|grant| grant.write(f, self.now))?;
+        self.reminder.map_or(Ok(()), |reminder| writeln!(f, "\n{reminder}"))
     }
 }
 
@@ -149,6 +161,9 @@ impl Grant {
     }
 
     fn write_scope(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(recovered) = &self.recovery {
+            return writeln!(f, "  {recovered}");
+        }
         let since = self.since.as_ref().map_or(String::new(), |since| format!(", since {since}"));
         writeln!(f, "  covers {}{since}", self.types.join(", "))?;
         match self.statement {
@@ -169,6 +184,7 @@ impl Grant {
             ("revocation-pending", _) => {
                 "stopped; the organization has not confirmed yet (`sealcare share` asks again)".to_owned()
             }
+            _ if self.recovery.is_some() => "found again; nothing is shared yet".to_owned(),
             ("paused", _) => format!("paused (`sealcare resume {}` ends it)", self.code),
             ("unanswered", _) => "shared; the organization has not answered yet".to_owned(),
             _ => "shared".to_owned(),
@@ -190,6 +206,7 @@ mod tests {
             statement: "pending",
             types: vec!["heart-rate".to_owned()],
             since: Some("2024-01-01".to_owned()),
+            recovery: None,
             held: true,
             pending: 3,
             confirmed: 40,
@@ -205,7 +222,8 @@ mod tests {
 
     fn text(grant: Grant) -> String {
         let now = Timestamp::from_millis(1_700_000_120_000);
-        Status { records: [("heart-rate", 43)].into(), grants: vec![grant], now }.to_string()
+        let (records, reminder) = ([("heart-rate", 43)].into(), Some("Print it again."));
+        Status { records, grants: vec![grant], sheet: "incomplete", reminder, now }.to_string()
     }
 
     #[test]
@@ -222,6 +240,7 @@ mod tests {
             "1 record too large",
             "2 parts (out-of-scope)",
             "looked at 1×, last 2 min ago",
+            "\nPrint it again.",
         ] {
             assert!(text.contains(part), "{part} in {text}");
         }

@@ -1,4 +1,5 @@
 //! A relay and an organization on loopback sockets, in this process: real servers, real TLS, the real clock.
+#![allow(dead_code, reason = "each test program uses its part")]
 #![allow(clippy::unwrap_used, reason = "a test's failure is a panic")]
 
 mod pki;

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// How long organizations are waited for. They have until the next `share`, too.
-const ANSWERS_MAX: Duration = Duration::from_secs(20);
+const ANSWERS_MAX: Duration = Duration::from_secs(10);
 /// Between two looks.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 

@@ -2,11 +2,11 @@
 
 use std::{collections::BTreeSet, fmt};
 
-use sealcare_client::{GrantState, GrantStatus, Patient, RecoveryState, SearchReport, SheetState};
+use sealcare_client::{GrantStatus, Patient, SearchReport, SheetState};
 use serde::Serialize;
 
 use crate::{
-    commands::{grants::state_name, sheet},
+    commands::{grants::state_name, recovered::Recovered, sheet},
     error::Result,
     output::counted,
 };
@@ -29,9 +29,8 @@ struct Grant {
     code: String,
     domain: String,
     state: &'static str,
-    /// `unanswered`, `unproven`, `offered` or null for a grant that shares or is stopped.
-    recovery: Option<&'static str>,
-    /// What is shared; of an offer, what was.
+    /// What a grant that does not share yet waits for.
+    recovery: Option<Recovered>,
     types: BTreeSet<String>,
 }
 
@@ -58,23 +57,13 @@ pub(super) async fn of(patient: &Patient, report: &SearchReport) -> Result<Outco
 
 impl From<&GrantStatus> for Grant {
     fn from(status: &GrantStatus) -> Self {
-        let recovery = match &status.recovery {
-            _ if matches!(status.state, GrantState::RevocationPending | GrantState::Revoked { .. }) => None,
-            Some(RecoveryState::Offered(_)) => Some("offered"),
-            Some(RecoveryState::Unproven) => Some("unproven"),
-            Some(_) => Some("unanswered"),
-            None => None,
-        };
         Self {
             id: status.grant.to_hex(),
             code: status.short_code.to_string(),
             domain: status.domain.to_string(),
             state: state_name(status.state),
-            recovery,
-            types: match &status.recovery {
-                Some(RecoveryState::Offered(offered)) => offered.types.clone(),
-                _ => status.types.clone(),
-            },
+            recovery: Recovered::of(status),
+            types: status.types.clone(),
         }
     }
 }
@@ -107,19 +96,8 @@ impl fmt::Display for Grant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let types: Vec<_> = self.types.iter().map(String::as_str).collect();
         write!(f, "  {} ({}): ", self.domain, self.code)?;
-        match (self.state, self.recovery) {
-            (_, Some("offered")) => write!(
-                f,
-                "received {}. To go on so: `sealcare recover --keep`; to choose anew: `sealcare scope {}`",
-                types.join(", "),
-                self.code
-            ),
-            (_, Some("unproven")) => write!(
-                f,
-                "it cannot be proved what you chose. Choose anew: `sealcare scope {0}`, then `sealcare resume {0}`",
-                self.code
-            ),
-            (_, Some(_)) => f.write_str("not heard yet; `sealcare share` asks again"),
+        match (self.state, &self.recovery) {
+            (_, Some(recovered)) => recovered.fmt(f),
             ("revoked", _) => f.write_str("stopped and confirmed"),
             ("revocation-pending", _) => {
                 f.write_str("stopped; not confirmed yet (`sealcare share` asks again)")
@@ -133,31 +111,27 @@ impl fmt::Display for Grant {
 mod tests {
     use super::*;
 
-    fn text(state: &'static str, recovery: Option<&'static str>) -> String {
-        let grant = Grant {
-            id: String::new(),
-            code: "ABCD-EFGH".into(),
-            domain: "clinic.example".into(),
-            state,
-            recovery,
-            types: ["heart-rate".to_owned()].into(),
-        };
-        let reminder = Some("Print it again");
-        Outcome { complete: false, grants: vec![grant], failures: Vec::new(), sheet: "incomplete", reminder }
-            .to_string()
-    }
-
     #[test]
-    fn each_grant_says_what_to_do_next() {
-        assert!(text("active", None).contains("active: heart-rate"));
-        assert!(text("active", None).contains("import your records again"));
-        assert!(text("paused", Some("offered")).contains("`sealcare recover --keep`"));
-        assert!(text("paused", Some("unproven")).contains("`sealcare scope ABCD-EFGH`"));
-        assert!(text("paused", Some("unanswered")).contains("`sealcare share` asks again"));
-        assert!(text("revoked", None).contains("stopped and confirmed"));
+    fn it_says_what_was_found_and_what_to_do_next() {
+        let text = |state| {
+            let grant = Grant {
+                id: String::new(),
+                code: "ABCD-EFGH".into(),
+                domain: "clinic.example".into(),
+                state,
+                recovery: None,
+                types: ["heart-rate".to_owned()].into(),
+            };
+            let reminder = Some("Print it again");
+            let grants = vec![grant];
+            Outcome { complete: false, grants, failures: Vec::new(), sheet: "incomplete", reminder }
+                .to_string()
+        };
+        for part in ["Found: 1 grant.", "active: heart-rate", "import your records again", "Not everything"] {
+            assert!(text("active").contains(part), "{part}");
+        }
         assert!(
-            text("active", None).contains("Not everything")
-                && text("active", None).contains("Print it again")
+            text("revoked").contains("stopped and confirmed") && text("revoked").contains("Print it again")
         );
     }
 }
