@@ -132,36 +132,42 @@ fn nobody_sees_a_commit_before_it_is_durable() {
 #[test]
 fn a_rewriting_misses_no_commit_and_leaves_no_old_file() {
     let folder = tempfile::tempdir().unwrap();
-    let keys = SledKeys::open(folder.path()).unwrap();
-    let key = |n: u32| Bytes::from(format!("{n:08}"));
-    let change = |n: u32, value: Option<&'static str>| Change {
-        space: Space::Lanes,
-        key: key(n),
-        value: value.map(Bytes::from),
-    };
-    keys.commit((0..5_000).map(|n| change(n, Some("before"))).collect()).unwrap();
-    keys.commit((0..2_500).map(|n| change(n, None)).collect()).unwrap();
+    let (keys, told) = told(folder.path());
+    keys.commit([put("a", "1"), put("b", "1"), put("c", "1")].concat()).unwrap();
+    keys.commit(delete("c")).unwrap();
+    let ((reached, is_reached), (go_on, goes_on)) = (channel(), channel());
+    *told.stops.lock().unwrap() = Some((reached, goes_on));
     thread::scope(|scope| {
         let rewriting = scope.spawn(|| keys.compact(Space::Lanes));
-        let mut n = 2_500;
-        while !rewriting.is_finished() && n < 5_000 {
-            keys.commit(vec![
-                change(n, Some("after")),
-                change(n - 2_500, Some("after")),
-                change(4_999, None),
-            ])
-            .unwrap();
-            n += 1;
-        }
+        // Everything has been copied and does not count yet.
+        is_reached.recv().unwrap();
+        keys.commit([put("a", "2"), delete("b"), put("d", "2")].concat()).unwrap();
+        go_on.send(()).unwrap();
         rewriting.join().unwrap().unwrap();
     });
-    let expected = all(&keys);
-    assert!(
-        expected.contains(&(key(2_500), "after".into())) && !expected.iter().any(|(k, _)| *k == key(4_999))
-    );
-    drop(keys);
+    let expected = rows(&[("a", "2"), ("d", "2")]);
+    assert_eq!(all(&keys), expected);
     assert!(!folder.path().join("generation-0").exists());
-    assert_eq!(all(&SledKeys::open(folder.path()).unwrap()), expected);
+    keys.commit(put("e", "3")).unwrap();
+    drop(keys);
+    let keys = SledKeys::open(folder.path()).unwrap();
+    assert_eq!(all(&keys), [expected, rows(&[("e", "3")])].concat());
+}
+
+#[test]
+fn a_rewriting_copies_many_rows_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let keys = SledKeys::open(folder.path()).unwrap();
+    let value = Bytes::from(vec![7; 400]);
+    let change = |n: u32| {
+        let space = if n.is_multiple_of(2) { Space::Lanes } else { Space::Rows };
+        Change { space, key: Bytes::copy_from_slice(&n.to_be_bytes()), value: Some(value.clone()) }
+    };
+    keys.commit((0..6_000).map(change).collect()).unwrap();
+    let before = all(&keys);
+    keys.compact(Space::Rows).unwrap();
+    assert_eq!((all(&keys), before.len()), (before, 3_000));
+    assert_eq!(keys.get(Space::Rows, &5_999_u32.to_be_bytes()), Ok(Some(value)));
 }
 
 #[test]
