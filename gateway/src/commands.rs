@@ -43,7 +43,12 @@ pub(crate) async fn run(cli: Cli) -> Result<()> {
         Command::Reject(named) => {
             print_answer(&config, Request::Reject { grant: named.grant.parse()? }, output).await
         }
-        Command::Status => print_answer(&config, Request::Status, output).await,
+        Command::Status => {
+            let answer = ask(&config, Request::Status).await?;
+            print(&output::render(&answer, output))?;
+            let is_alarmed = matches!(&answer, Answer::Status(status) if !status.alarms.is_empty());
+            if is_alarmed { Err(GatewayError::Alarmed) } else { Ok(()) }
+        }
         Command::Rotate(args) => {
             let rotated = rotation::rotate(&config, args, SystemClock.now()).await?;
             print(&output::rotated(&rotated, output))

@@ -61,6 +61,9 @@ pub enum GatewayError {
         "the new root file is written and nothing is published yet: finish with `rotate --root NEWFILE` ({0})"
     )]
     Unfinished(#[source] Box<GatewayError>),
+    /// The status was told, and somebody must see to something.
+    #[error("the status raises an alarm")]
+    Alarmed,
     /// A task ended early.
     #[error("a task ended early")]
     Task,
@@ -69,6 +72,7 @@ pub enum GatewayError {
 /// Exit statuses, after BSD's `sysexits.h`.
 mod exit {
     pub(super) const FAILED: u8 = 1;
+    pub(super) const ALARMED: u8 = 2;
     pub(super) const USAGE: u8 = 64;
     pub(super) const INPUT: u8 = 65;
     pub(super) const UNAVAILABLE: u8 = 69;
@@ -76,7 +80,7 @@ mod exit {
 }
 
 impl GatewayError {
-    /// 64 for bad usage or configuration, 65 for bad input, 69 when something is unavailable, 77 when it was
+    /// 2 for an alarm, 64 for bad usage or configuration, 65 for bad input, 69 when something is unavailable, 77 when it was
     /// refused, else 1.
     pub fn exit_status(&self) -> u8 {
         match self {
@@ -87,6 +91,7 @@ impl GatewayError {
             Self::Provider(error) => provider_status(error),
             Self::Vault(error) => vault_status(error),
             Self::Running { status, .. } => *status,
+            Self::Alarmed => exit::ALARMED,
             Self::Unfinished(error) => error.exit_status(),
             Self::File { .. } | Self::Output(_) | Self::Damaged(_) | Self::Task => exit::FAILED,
         }

@@ -32,6 +32,7 @@ mod rotation;
 mod secret_text;
 mod serve;
 mod telemetry;
+mod upkeep;
 mod view;
 
 use std::{ffi::OsString, process::ExitCode};

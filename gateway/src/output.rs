@@ -9,7 +9,7 @@ use crate::backup::{BackedUp, Restored};
 use crate::desk::Answer;
 use crate::founding::Founded;
 
-use crate::report::{GrantReport, HeldGrant, Status};
+use crate::report::{AlarmReport, GrantReport, HeldGrant, Status};
 use crate::rotation::Rotated;
 
 /// How answers are printed.
@@ -161,11 +161,9 @@ fn status(status: &Status) -> String {
         "{}  link {}  bundle {}  records {}",
         status.domain, status.link, status.bundle_serial, status.records
     );
-    text.push_str(match status.delegation.as_str() {
-        "ending" => "\nthe root's delegation ends within 60 days; patients cannot share after that (renewal needs the root file)",
-        "over" => "\nthe root's delegation is over: patients can stop, but not share (renewal needs the root file)",
-        _ => "",
-    });
+    for AlarmReport { meaning, .. } in &status.alarms {
+        let _ = write!(text, "\nALARM: {meaning}");
+    }
     if !status.grants.is_empty() {
         text.push_str("\nGRANT     SHORT CODE  STATE     RECORDS  TYPES");
     }

@@ -1,17 +1,14 @@
 //! What staff are told of grants and of the gateway itself. Not here: records (`records`).
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
-use sealcare_provider::{Grant, GrantId, GrantStatus, LinkState, Timestamp};
+use sealcare_provider::{Alarm, Grant, GrantId, GrantStatus, LinkState, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::desk::Desk;
 use crate::error::Result;
 use crate::handle::GrantHandle;
 use crate::view;
-
-/// Operators are warned of the delegation's end from here on.
-const DELEGATION_WARNING: Duration = Duration::from_hours(60 * 24);
 
 /// A grant that staff must look at. Names a patient: for staff's eyes, never for logs.
 #[derive(Deserialize, Serialize)]
@@ -64,6 +61,15 @@ pub(crate) struct GrantReport {
     pub(crate) lease_until_ms: Option<u64>,
 }
 
+/// Something that somebody must see to.
+#[derive(Deserialize, Serialize)]
+pub(crate) struct AlarmReport {
+    /// For programs.
+    pub(crate) alarm: String,
+    /// For people.
+    pub(crate) meaning: String,
+}
+
 /// How the gateway stands.
 #[derive(Deserialize, Serialize)]
 pub(crate) struct Status {
@@ -79,10 +85,10 @@ pub(crate) struct Status {
     pub(crate) bundle_serial: u64,
     /// Milliseconds since 1970.
     pub(crate) bundle_expires_ms: u64,
-    /// Until when the root's delegation lets this gateway sign, milliseconds since 1970.
-    pub(crate) delegation_expires_ms: u64,
-    /// Whether that is less than 60 days away: `good`, `ending` or `over`.
-    pub(crate) delegation: String,
+    /// Until when the gateway has keys that the root signed for, milliseconds since 1970.
+    pub(crate) keys_until_ms: u64,
+    /// What somebody must see to; the exit status is 2 while there is any.
+    pub(crate) alarms: Vec<AlarmReport>,
     /// Records in the view, of all grants.
     pub(crate) records: u64,
     /// By the grants' ids.
@@ -125,8 +131,8 @@ pub(crate) fn status(desk: &Desk) -> Result<Status> {
         link: link(desk).to_owned(),
         bundle_serial: bundle.serial(),
         bundle_expires_ms: bundle.expires().as_millis(),
-        delegation_expires_ms: bundle.delegation().expires().as_millis(),
-        delegation: standing(bundle.delegation().expires(), desk.now()).to_owned(),
+        keys_until_ms: organization.keys_end()?.as_millis(),
+        alarms: organization.alarms(desk.now())?.into_iter().map(alarm_report).collect(),
         records: grants.iter().map(|grant| grant.records).sum(),
         grants,
         refused_by: desk
@@ -136,15 +142,8 @@ pub(crate) fn status(desk: &Desk) -> Result<Status> {
     })
 }
 
-/// How a delegation that lasts until `expires` stands at `now`.
-fn standing(expires: Timestamp, now: Timestamp) -> &'static str {
-    if now >= expires {
-        "over"
-    } else if expires.since(now) < DELEGATION_WARNING {
-        "ending"
-    } else {
-        "good"
-    }
+fn alarm_report(alarm: Alarm) -> AlarmReport {
+    AlarmReport { alarm: alarm.name().to_owned(), meaning: alarm.meaning().to_owned() }
 }
 
 /// What was counted since, without what was not.
@@ -223,15 +222,6 @@ fn ended_grant(grant: &GrantId, ended: &view::Ended) -> GrantReport {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_end_of_the_delegation_is_told_60_days_before() {
-        let day = |day: u64| Timestamp::from_millis(day * 86_400_000);
-        assert_eq!(
-            [339, 340, 398, 399].map(|now| standing(day(399), day(now))),
-            ["good", "ending", "ending", "over"]
-        );
-    }
 
     #[test]
     fn only_what_was_refused_since_the_start_is_told() {

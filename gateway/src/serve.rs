@@ -1,5 +1,5 @@
-//! The daemon: opens the organization, listens, stays subscribed, takes up what comes, rotates every hour, and stops
-//! within a deadline.
+//! The daemon: opens the organization, listens, stays subscribed, takes up what comes, and stops within a
+//! deadline. Not here: what is done every hour (`upkeep`).
 
 use std::{fs, future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -14,10 +14,8 @@ use crate::config::{Config, Serving};
 use crate::control;
 use crate::desk::{Desk, Running};
 use crate::error::{GatewayError, Result};
-use crate::{listener, view};
+use crate::{listener, upkeep, view};
 
-/// Epoch keys are drawn and destroyed, and the bundle is signed anew, when this finds that it is time.
-const ROTATION_INTERVAL: Duration = Duration::from_hours(1);
 /// What could not be taken up is tried again after this.
 const TAKE_UP_RETRY: Duration = Duration::from_secs(10);
 
@@ -103,7 +101,7 @@ impl Gateway {
         });
         let stopping = stop.clone();
         tasks.spawn(async move { Ok(subscriber.run(stopping).await?) });
-        tasks.spawn(rotate(Arc::clone(&desk), stop.clone()));
+        tasks.spawn(upkeep::keep_up(Arc::clone(&desk), stop.clone()));
         tasks.spawn(take_up(desk, organization, head, stop.clone()));
     }
 }
@@ -133,28 +131,6 @@ async fn take_up(
             () = stop.cancelled() => return Ok(()),
             () = organization.events_arrived() => {}
             () = tokio::time::sleep(TAKE_UP_RETRY), if is_behind => {}
-        }
-    }
-}
-
-/// Keys of the days to come, and no keys of the days that are over.
-async fn rotate(desk: Arc<Desk>, stop: CancellationToken) -> Result<()> {
-    let mut hourly = tokio::time::interval(ROTATION_INTERVAL);
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return Ok(()),
-            _ = hourly.tick() => {}
-        }
-        let rotated = desk.blocking(|desk| {
-            desk.organization().rotate(desk.now(), &mut rand::rng())?;
-            desk.organization().vault().write(|tx| view::trim(tx, view::REMOVALS_MAX))
-        });
-        if let Err(error) = rotated.await {
-            survivable(error, "the keys could not be rotated")?;
-        }
-        let swept = desk.blocking(|desk| Ok(desk.organization().sweep(desk.now())?));
-        if let Err(error) = swept.await {
-            survivable(error, "silent grants could not be looked for")?;
         }
     }
 }
