@@ -35,6 +35,7 @@
 //! ([`grant_wrapping_key`]), and revocation destroys that key before it is confirmed.**
 
 mod admission;
+mod alarm;
 mod backup;
 mod delegation;
 mod epochs;
@@ -54,6 +55,7 @@ mod spaces;
 mod subscriber;
 mod wipe;
 
+pub use alarm::Alarm;
 pub use delegation::{KeyOffer, OldKeys, Renewal};
 pub use error::{ProviderError, Result};
 pub use grant::{Grant, GrantStatus, HoldReason};
