@@ -81,3 +81,51 @@ proptest! {
         prop_assert_ne!(imported.records[0].id(), imported.records[1].id());
     }
 }
+
+/// The same readings at top level, in correlations or both, in any order.
+fn pressures(items: &[(u8, bool, bool)]) -> Vec<String> {
+    let half = |minute: u8, kind: &str, value: u8| {
+        format!(
+            r#"<Record type="HKQuantityTypeIdentifierBloodPressure{kind}" sourceName="Cuff" unit="mmHg" startDate="2024-01-01 00:{minute:02}:00 +0000" endDate="2024-01-01 00:{minute:02}:00 +0000" value="{value}"/>"#
+        )
+    };
+    let mut found = Vec::new();
+    for &(minute, is_loose, is_correlated) in items {
+        let halves = [half(minute, "Systolic", 100 + minute), half(minute, "Diastolic", 60 + minute)];
+        if is_correlated || !is_loose {
+            found.push(format!(
+                r#"<Correlation type="HKCorrelationTypeIdentifierBloodPressure">{}</Correlation>"#,
+                halves.concat()
+            ));
+        }
+        if is_loose {
+            found.extend(halves);
+        }
+    }
+    found
+}
+
+proptest! {
+    #[test]
+    fn a_blood_pressure_is_one_record_in_any_order_and_form(
+        items in prop::collection::btree_map(0..60u8, (any::<bool>(), any::<bool>()), 1..12),
+        others in prop::collection::vec((any::<bool>(), any::<bool>()), 12),
+        seed in prop::collection::vec(any::<u64>(), 64),
+    ) {
+        let ids = |items: &[(u8, bool, bool)], order: &[u64]| {
+            let mut parts: Vec<_> = pressures(items).into_iter().zip(order.iter().cycle()).collect();
+            parts.sort_by_key(|(_, rank)| **rank);
+            let parts: String = parts.into_iter().map(|(part, _)| part).collect();
+            let imported = read(format!("<HealthData>{parts}</HealthData>").as_bytes()).unwrap();
+            let ids: std::collections::BTreeSet<_> = imported.records.iter().map(|r| r.id().clone()).collect();
+            (ids, imported.records.len())
+        };
+        let first: Vec<_> = items.iter().map(|(minute, (a, b))| (*minute, *a, *b)).collect();
+        // Another export of the same readings, which writes them in another form.
+        let second: Vec<_> = items.keys().zip(others).map(|(minute, (a, b))| (*minute, a, b)).collect();
+        let (expected, count) = ids(&first, &[0]);
+        prop_assert_eq!(count, items.len());
+        prop_assert_eq!(&ids(&first, &seed).0, &expected);
+        prop_assert_eq!(ids(&second, &seed), (expected, count));
+    }
+}

@@ -22,6 +22,7 @@ mod directory;
 mod document;
 mod draft;
 mod export;
+mod held;
 mod pairing;
 
 #[cfg(any(test, feature = "test-util"))]

@@ -4,10 +4,13 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::draft::{Draft, SampleKind};
+use super::held::{Held, Origins};
 use crate::RecordError;
 
-/// Loose halves held at one time: three readings a day for two centuries.
-const HELD_MAX: usize = 500_000;
+/// Memory for readings that wait, in bytes: 170,000 blood pressures, 15 a day for 30 years.
+const HELD_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// What a waiting reading of a correlation takes.
+const CHILD_BYTES: usize = 48;
 
 /// What a reading turned out to be.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -22,8 +25,10 @@ pub(super) enum Twin {
 #[derive(Default)]
 pub(super) struct Pairing {
     children: HashMap<u128, u64>,
-    loose: BTreeMap<u64, Draft>,
-    loose_by_twin: HashMap<u128, Vec<u64>>,
+    /// By twin key and arrival.
+    loose: BTreeMap<(u128, u64), Held>,
+    origins: Origins,
+    loose_bytes: usize,
     arrivals: u64,
 }
 
@@ -46,8 +51,9 @@ impl Pairing {
             }
             return Ok(Twin::Found);
         }
-        self.loose_by_twin.entry(key).or_default().push(self.arrivals);
-        self.loose.insert(self.arrivals, half);
+        let half = Held::new(half, &mut self.origins);
+        self.loose_bytes += half.bytes();
+        self.loose.insert((key, self.arrivals), half);
         self.arrivals += 1;
         self.check_bound().map(|()| Twin::Awaited)
     }
@@ -55,13 +61,9 @@ impl Pairing {
     /// A half inside a correlation.
     pub(super) fn add_child(&mut self, half: &Draft) -> Result<Twin, RecordError> {
         let key = half.twin_key();
-        if let Some(waiting) = self.loose_by_twin.get_mut(&key) {
-            if let Some(arrival) = waiting.pop() {
-                self.loose.remove(&arrival);
-            }
-            if waiting.is_empty() {
-                self.loose_by_twin.remove(&key);
-            }
+        let newest = self.loose.range((key, 0)..=(key, u64::MAX)).next_back().map(|(place, _)| *place);
+        if let Some(waiting) = newest.and_then(|place| self.loose.remove(&place)) {
+            self.loose_bytes -= waiting.bytes();
             return Ok(Twin::Found);
         }
         *self.children.entry(key).or_default() += 1;
@@ -69,19 +71,23 @@ impl Pairing {
     }
 
     /// The halves whose twin never came, in the order of the export.
-    pub(super) fn into_leftovers(self) -> Vec<Leftover> {
-        let mut groups: BTreeMap<u64, Vec<Draft>> = BTreeMap::new();
+    pub(super) fn into_leftovers(self) -> impl Iterator<Item = Leftover> {
+        let Self { loose, origins, .. } = self;
+        let mut waiting: Vec<_> = loose.into_iter().map(|((_, arrival), half)| (arrival, half)).collect();
+        waiting.sort_unstable_by_key(|(arrival, _)| *arrival);
+        let mut groups: BTreeMap<u64, Vec<Held>> = BTreeMap::new();
         let mut first_arrival: HashMap<u128, u64> = HashMap::new();
-        for (arrival, half) in self.loose {
-            let group = *first_arrival.entry(half.pair_key()).or_insert(arrival);
+        for (arrival, half) in waiting {
+            let group = *first_arrival.entry(half.draft(&origins).pair_key()).or_insert(arrival);
             groups.entry(group).or_default().push(half);
         }
-        groups.into_values().map(Leftover::of).collect()
+        let drafts = move |halves: Vec<Held>| halves.iter().map(|half| half.draft(&origins)).collect();
+        groups.into_values().map(move |halves| Leftover::of(drafts(halves)))
     }
 
     fn check_bound(&self) -> Result<(), RecordError> {
-        let held = self.loose.len() + self.children.len();
-        if held > HELD_MAX { Err(RecordError::TooManyRecords) } else { Ok(()) }
+        let bytes = self.loose_bytes + self.origins.bytes() + self.children.len() * CHILD_BYTES;
+        if bytes > HELD_BYTES_MAX { Err(RecordError::TooManyRecords) } else { Ok(()) }
     }
 }
 
@@ -119,7 +125,16 @@ mod tests {
         assert_eq!(pairing.add_top_level(half(SampleKind::Systolic, "118")).unwrap(), Twin::Found);
         assert_eq!(pairing.add_top_level(half(SampleKind::Systolic, "118")).unwrap(), Twin::Awaited);
         assert_eq!(pairing.add_child(&half(SampleKind::Systolic, "118")).unwrap(), Twin::Found);
-        assert!(pairing.into_leftovers().is_empty());
+        assert_eq!(pairing.into_leftovers().count(), 0);
+    }
+
+    #[test]
+    fn what_waits_is_bounded_in_bytes() {
+        let mut pairing = Pairing::default();
+        let taken = (0..).map(|n| {
+            pairing.add_top_level(half(SampleKind::Systolic, &format!("{n}{}", "0".repeat(1_000_000))))
+        });
+        assert!(taken.take_while(Result::is_ok).count() < 70);
     }
 
     #[test]
@@ -129,7 +144,7 @@ mod tests {
             for (kind, value) in values {
                 pairing.add_top_level(half(*kind, value)).unwrap();
             }
-            pairing.into_leftovers()
+            pairing.into_leftovers().collect::<Vec<_>>()
         };
         let (high, low) = (SampleKind::Systolic, SampleKind::Diastolic);
         assert!(matches!(leftovers(&[(low, "76"), (high, "118")])[..], [Leftover::Pair(..)]));
