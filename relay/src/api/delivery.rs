@@ -22,8 +22,8 @@ use crate::{
 
 /// Items and tombstones in a page of an organization that polls.
 const PAGE_ITEMS_MAX: u32 = 1_000;
-/// Bytes of envelopes in such a page; the message stays below what clients take by default.
-const PAGE_BYTES_MAX: usize = 2 << 20;
+/// Bytes of envelopes in such a page; the message stays below the 1 MiB that organizations take.
+const PAGE_BYTES_MAX: usize = 512 * 1024;
 /// Ranges in one acknowledgement.
 const RANGES_MAX: usize = 1_000;
 /// How often a page that a revocation overtook is read again before the caller is told to come back.
