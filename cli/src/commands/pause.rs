@@ -72,7 +72,7 @@ impl fmt::Display for Changed {
                 f,
                 "Paused. No record leaves this machine for {domain} until `sealcare resume {code}`."
             )?;
-            writeln!(f, "Signs of life go on; what {domain} has it keeps, and hides.")?;
+            writeln!(f, "Signs of life go on; what {domain} has stays there.")?;
         } else {
             writeln!(f, "{domain} receives again, what came during the pause too.")?;
         }
