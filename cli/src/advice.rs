@@ -27,7 +27,9 @@ impl Error {
             Self::Name => "Give your full name: 1 to 256 bytes, no line breaks.",
             Self::BirthDate => "Write it as YYYY-MM-DD.",
             Self::Option(_) => "See `sealcare help`.",
-            Self::InputFile { .. } | Self::InvitationFile(_) => "Check the path and its permissions.",
+            Self::InputFile { .. } | Self::InvitationFile(_) | Self::SheetUnreadable(_) => {
+                "Check the path and its permissions."
+            }
             Self::NotAnInvitation => {
                 "An invitation begins with `sealcare:`. Copy it whole, or give the file that holds it as `@FILE`."
             }
@@ -39,7 +41,6 @@ impl Error {
             }
             Self::SheetFile(_) => "Name a file that does not exist yet, in a folder that you may write.",
             Self::SheetNotShown => "Run it on a terminal, or write it: `sealcare sheet --out FILE`.",
-            Self::SheetUnreadable(_) => "Check the path and its permissions.",
             Self::SheetNeeded => {
                 "Give `--sheet FILE --name 'YOUR NAME' --birth-date YYYY-MM-DD`, or run it on a terminal."
             }

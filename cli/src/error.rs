@@ -125,6 +125,8 @@ impl Error {
             | Self::Option(_)
             | Self::Name
             | Self::BirthDate
+            | Self::SheetNotShown
+            | Self::SheetNeeded
             | Self::AmbiguousGrant => Exit::Usage,
             Self::InputFile { .. } | Self::InvitationFile(_) | Self::SheetUnreadable(_) => Exit::NoInput,
             Self::NotAnInvitation => Exit::Data,
@@ -132,7 +134,6 @@ impl Error {
                 Exit::Refused
             }
             Self::StopNoted => Exit::Busy,
-            Self::SheetNotShown | Self::SheetNeeded => Exit::Usage,
             Self::HomeDir(_) | Self::SheetFile(_) | Self::Output(_) => Exit::Storage,
             Self::Unhealthy(_) | Self::Start(_) => Exit::Failed,
             Self::Client(error) => of_client(error),
@@ -147,7 +148,11 @@ fn of_client(error: &ClientError) -> Exit {
         ClientError::Import { .. }
         | ClientError::FileChanged { .. }
         | ClientError::NoSource { .. }
-        | ClientError::OlderExport { .. } => Exit::Data,
+        | ClientError::OlderExport { .. }
+        | ClientError::SheetCode(_)
+        | ClientError::SheetRelay { .. }
+        | ClientError::SheetWithoutRelay
+        | ClientError::SheetTooLong => Exit::Data,
         ClientError::AccountExists | ClientError::NoAccount | ClientError::UnknownGrant => Exit::Usage,
         ClientError::Protocol(_)
         | ClientError::Revoked
@@ -156,10 +161,6 @@ fn of_client(error: &ClientError) -> Exit {
         | ClientError::WrongOrganization
         | ClientError::LyingRelay
         | ClientError::TheftPending => Exit::Refused,
-        ClientError::SheetCode(_)
-        | ClientError::SheetRelay { .. }
-        | ClientError::SheetWithoutRelay
-        | ClientError::SheetTooLong => Exit::Data,
         ClientError::Unsettled | ClientError::OrganizationNotListed => Exit::Unavailable,
         ClientError::Kept(_) => Exit::Storage,
         _ => Exit::Failed,

@@ -1,11 +1,11 @@
 //! Which grant a person means: its code, its organization's domain, or (for programs) its id.
 //! Not here: what is done with it.
 
-use sealcare_client::{ClientError, GrantState, GrantStatus};
+use sealcare_client::{ClientError, GrantStatus};
 
 use crate::error::{Error, Result};
 
-/// The one grant that `text` names. A domain means the grant that is not confirmed as stopped, if there is one.
+/// The one grant that `text` names. A domain means the grant that is not confirmed as over, if there is one.
 ///
 /// # Errors
 /// [`ClientError::UnknownGrant`], [`Error::AmbiguousGrant`].
@@ -17,7 +17,7 @@ pub(crate) fn find<'g>(grants: &'g [GrantStatus], text: &str) -> Result<&'g Gran
     let (stopped, open): (Vec<_>, Vec<_>) = grants
         .iter()
         .filter(|grant| grant.domain.as_str() == text.to_lowercase())
-        .partition(|grant| matches!(grant.state, GrantState::Revoked { .. }));
+        .partition(|grant| grant.state.confirmed_at().is_some());
     match (open.as_slice(), stopped.as_slice()) {
         ([grant], _) | ([], [grant]) => Ok(grant),
         ([], []) => Err(ClientError::UnknownGrant.into()),
@@ -33,7 +33,7 @@ fn is_code_or_id(grant: &GrantStatus, text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sealcare_client::Timestamp;
+    use sealcare_client::{GrantState, Timestamp};
     use sealcare_protocol::{AccountSecret, GrantIdentity, OrganizationId};
 
     fn grant(seed: u8, domain: &str, state: GrantState) -> GrantStatus {
@@ -42,6 +42,7 @@ mod tests {
             ("https://relay.example:443".parse().unwrap(), OrganizationId::from_bytes([1; 32]));
         let identity = GrantIdentity::derive(&account, &organization, &account.deposit_key(&relay, 0));
         GrantStatus {
+            recovery: None,
             grant: identity.id,
             domain: domain.parse().unwrap(),
             organization,

@@ -31,7 +31,7 @@ async fn sharing(clinic: &Clinic) -> (Machine, String) {
 /// A machine without an account, on which `recover` is tried.
 fn bare(clinic: &Clinic) -> Machine {
     let (mut machine, with) = (Machine::new(), clinic.machine());
-    machine.options = with.options.clone();
+    machine.options.clone_from(&with.options);
     std::fs::write(machine.path("roots.pem"), std::fs::read(with.path("roots.pem")).unwrap()).unwrap();
     machine.options[1] = machine.path("roots.pem");
     machine.options.extend(["--passphrase-file".to_owned(), machine.path("passphrase")]);

@@ -240,3 +240,27 @@ async fn a_stolen_phone_cannot_use_an_invitation_again() {
     let refused = again.accept(&scope()).await.unwrap_err();
     assert!(matches!(refused, ClientError::Transport(TransportError::GrantRevoked)), "{refused}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_at_hand_shuts_the_stolen_one_out_of_what_that_accepted_alone_too() {
+    let world = World::new().await;
+    let (mut clinic, phone) = sharing_phone(&world).await;
+    let tablet = recover(&world, "tablet", &sheet_of(&phone).await, Recovery::Keep).await;
+    exchange(&world, &mut clinic, &tablet).await;
+    let mut second = world.organization().await;
+    accept(&tablet, &second.invite(&world), HEART).await;
+    exchange(&world, &mut second, &tablet).await;
+    phone.shut_out_stolen().await.unwrap();
+    assert!(matches!(phone.shut_out_stolen().await, Err(ClientError::TheftPending)));
+    drop(phone);
+    let phone = world.reopen("phone").await;
+    share(&phone).await;
+    for clinic in [&mut clinic, &mut second] {
+        clinic.receive(&world, Answer::Sealed).await;
+    }
+    share(&phone).await;
+    let stopped = phone.status().await.unwrap();
+    let is_revoked = |grant: &GrantStatus| matches!(grant.state, GrantState::Revoked { .. });
+    assert!(stopped.len() == 2 && stopped.iter().all(is_revoked), "{stopped:?}");
+    phone.shut_out_stolen().await.unwrap();
+}
