@@ -28,7 +28,7 @@ impl Vault {
     /// deleted or overwritten before this call open in no earlier page or copy of the database any more. Nothing
     /// changes for who reads and writes meanwhile. An unknown id is fine.
     ///
-    /// The cost grows with the bytes that move (about 20 µs a row). After a crash everything is still there, partly
+    /// The cost grows with the bytes that move, as for writing them. After a crash everything is still there, partly
     /// under the former key: call again.
     ///
     /// # Errors
