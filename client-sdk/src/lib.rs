@@ -23,6 +23,7 @@ mod acceptance;
 mod account;
 mod bundle;
 mod choice;
+mod depositing;
 mod error;
 #[cfg(test)]
 mod fixture;
@@ -45,7 +46,9 @@ pub use error::{ClientError, Result};
 pub use import::{Absence, AbsentRecords, Caution, CheckedFiles, Completeness, Imported};
 pub use patient::{Patient, PatientBuilder};
 pub use record_store::ChangeCounts;
-pub use recovery::{OfferedTerms, Recovery, RecoveryState, SearchFailure, SearchProgress, SearchReport, SheetMatch};
+pub use recovery::{
+    OfferedTerms, Recovery, RecoveryState, SearchFailure, SearchProgress, SearchReport, SheetMatch,
+};
 pub use revocation::RevocationState;
 pub use sealcare_protocol::{
     Clock, CodeError, Domain, Error as ProtocolError, GrantId, Invitation, Person, RelayOrigin, SealError,

@@ -1,7 +1,7 @@
 //! Sharing: one pass over every grant's outbox, and passes that follow one another. Each step reads the grant anew
-//! from the vault, so that a stop takes effect between any two.
+//! from the vault, so that a stop takes effect between any two. Not here: how batches are deposited (`depositing`).
 
-use std::{pin::pin, time::Duration};
+use std::time::Duration;
 
 use rand::{RngExt as _, seq::SliceRandom as _};
 use sealcare_protocol::{GrantId, RelayOrigin};
@@ -9,21 +9,17 @@ use sealcare_transport::{PatientChannel, TransportError};
 
 use crate::{
     account::Account,
+    depositing::Deposits,
     error::{ClientError, Result},
     grant::{GrantRow, Outbox, Phase},
     outbox::{
         bodies::{self, Packed},
-        flight::{self, Flight},
-        renew_sender, replies,
-        settle::{self, Settled},
+        renew_sender, replies, settle,
     },
     patient::Patient,
     recovery,
     store::LINK_CODES,
 };
-
-/// New sessions of a grant in one pass, for a relay that has forgotten or closed the one before.
-const SESSIONS_A_PASS_MAX: u32 = 3;
 
 /// Between two grants of a pass that nobody waits for, so that their connections do not tell whose they are.
 const PAUSE_MAX: Duration = Duration::from_secs(3);
@@ -192,10 +188,11 @@ impl Patient {
         self.mend(grant).await?;
         let channel = self.open_channel(grant).await?;
         self.listen(grant, &channel).await?;
-        let mut bodies = 0;
+        let mut deposits = Deposits::new(grant, &channel, on_progress);
         loop {
             let packed = self.store.write(move |tx| bodies::pack(tx, &grant)).await?;
-            bodies += self.deposit_all(grant, &channel, on_progress).await?;
+            self.deposit_all(&mut deposits).await?;
+            let bodies = deposits.bodies;
             match packed {
                 Packed::Some => {}
                 Packed::All => break Ok(PassOutcome::Deposited { bodies }),
@@ -250,73 +247,7 @@ impl Patient {
         self.store.write(move |tx| settle::report(tx, &grant, &report, now)).await
     }
 
-    /// Deposits batch after batch until none is left. Returns how many bodies went.
-    async fn deposit_all(
-        &self,
-        grant: GrantId,
-        channel: &PatientChannel,
-        on_progress: &(dyn Fn(ShareProgress) + Send + Sync),
-    ) -> Result<u64> {
-        let (mut deposited, mut restarts) = (0, 0);
-        while let Some(flight) = self.next_flight(grant).await? {
-            match self.deposit(grant, channel, &flight).await? {
-                Settled::Deposited => deposited += flight.bodies(),
-                Settled::Again if restarts < SESSIONS_A_PASS_MAX => {
-                    restarts += 1;
-                    self.store.write(move |tx| bodies::pack(tx, &grant)).await?;
-                }
-                Settled::Again => return Err(ClientError::Unsettled),
-                Settled::Dropped => {}
-            }
-            self.report_progress(grant, on_progress).await?;
-        }
-        Ok(deposited)
-    }
-
-    async fn next_flight(&self, grant: GrantId) -> Result<Option<Flight>> {
-        let bundle = self.bundle(grant).await?;
-        let now = self.clock.now();
-        self.store.write(move |tx| flight::next(tx, &grant, &bundle, now)).await
-    }
-
-    async fn deposit(&self, grant: GrantId, channel: &PatientChannel, flight: &Flight) -> Result<Settled> {
-        let deposit = channel.deposit(flight.envelopes.clone());
-        let Some(outcome) = self.while_in_flight(grant, flight, deposit).await? else {
-            return Ok(Settled::Dropped);
-        };
-        let (flight, now) = (flight.clone(), self.clock.now());
-        self.store.write(move |tx| settle::deposit(tx, &grant, &flight, outcome, now)).await
-    }
-
-    /// Begins `call` only while the grant is active and `flight` is its batch, and drops it as soon as that is no
-    /// longer so: nothing follows a stop, and nothing that the patient took back follows another choice. None if
-    /// the batch was dropped.
-    async fn while_in_flight<T>(
-        &self,
-        grant: GrantId,
-        flight: &Flight,
-        call: impl Future<Output = Result<T, TransportError>> + Send,
-    ) -> Result<Option<T>> {
-        let mut stops = self.stops.subscribe();
-        let mut call = pin!(call);
-        loop {
-            let flight = flight.clone();
-            let look = move |tx: &sealcare_vault::ReadTransaction<'_>| {
-                GrantRow::load_active(tx, &grant)?;
-                flight.is_in_flight(tx, &grant)
-            };
-            if !self.store.read(look).await? {
-                return Ok(None);
-            }
-            tokio::select! {
-                biased;
-                stopped = stops.changed() => stopped.map_err(|_| ClientError::Stopped)?,
-                done = &mut call => return Ok(Some(done?)),
-            }
-        }
-    }
-
-    async fn report_progress(
+    pub(crate) async fn report_progress(
         &self,
         grant: GrantId,
         on_progress: &(dyn Fn(ShareProgress) + Send + Sync),
@@ -325,59 +256,5 @@ impl Patient {
         let Outbox { sealed_below, next, .. } = row.outbox;
         on_progress(ShareProgress { grant, bodies_deposited: sealed_below, bodies_total: next });
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::future::{pending, poll_fn};
-
-    use super::*;
-    use crate::{acceptance::SharedScope, fixture::Fixture};
-
-    async fn in_flight(fixture: &Fixture) -> Flight {
-        let (grant, bundle) = (fixture.grant, fixture.bundle.clone());
-        let seal = move |tx: &mut sealcare_vault::WriteTransaction<'_>| {
-            flight::next(tx, &grant, &bundle, crate::fixture::NOW)
-        };
-        fixture.patient.store.write(seal).await.unwrap().unwrap()
-    }
-
-    /// What becomes of a deposit that never ends by itself, once `choose` was done; and of one that begins then.
-    async fn interrupted(
-        fixture: &Fixture,
-        choose: impl Future<Output = Result<()>>,
-    ) -> [Result<Option<()>>; 2] {
-        let (patient, grant, flight) = (&fixture.patient, fixture.grant, in_flight(fixture).await);
-        let (begun, has_begun) = tokio::sync::oneshot::channel();
-        let deposit = async {
-            begun.send(()).unwrap();
-            pending::<Result<(), TransportError>>().await
-        };
-        let choose = async {
-            has_begun.await.unwrap();
-            choose.await
-        };
-        let (deposited, chosen) = tokio::join!(patient.while_in_flight(grant, &flight, deposit), choose);
-        chosen.unwrap();
-        let never = poll_fn(|_| -> std::task::Poll<Result<(), TransportError>> { panic!("it began") });
-        [deposited, patient.while_in_flight(grant, &flight, never).await]
-    }
-
-    #[tokio::test]
-    async fn a_stop_ends_the_deposit_under_way_and_lets_none_begin() {
-        let fixture = Fixture::new().await;
-        let [under_way, next] = interrupted(&fixture, fixture.patient.begin_revocation(fixture.grant)).await;
-        assert!(matches!((under_way, next), (Err(ClientError::Revoked), Err(ClientError::Revoked))));
-    }
-
-    #[tokio::test]
-    async fn another_scope_or_a_pause_drops_the_deposit_under_way() {
-        let fixture = Fixture::new().await;
-        let nothing = SharedScope::of([]);
-        let narrowed = interrupted(&fixture, fixture.patient.change_scope(fixture.grant, &nothing)).await;
-        assert!(matches!(narrowed, [Ok(None), Ok(None)]));
-        let paused = interrupted(&fixture, fixture.patient.pause(fixture.grant)).await;
-        assert!(matches!(paused, [Ok(None), Ok(None)]));
     }
 }

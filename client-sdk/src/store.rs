@@ -27,7 +27,7 @@ pub(crate) const ACCEPTING: Space = Space::new(7, "accepting");
 pub(crate) const BODIES: Space = Space::new(8, "bodies");
 /// Grant id → current session.
 pub(crate) const SESSIONS: Space = Space::new(9, "sessions");
-/// Grant id → sealed batch in flight.
+/// Grant id ‖ number → sealed batch in flight.
 pub(crate) const FLIGHTS: Space = Space::new(10, "flights");
 /// Grant id ‖ start ‖ session id → reply key.
 pub(crate) const REPLY_KEYS: Space = Space::new(11, "reply keys");

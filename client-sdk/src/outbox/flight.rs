@@ -1,5 +1,5 @@
-//! The batch in flight: sealed once, kept together with the advanced chain before it is uploaded, and uploaded
-//! again byte for byte until the relay has answered.
+//! The batches in flight, in order: each sealed once, kept together with the advanced chain before it is uploaded,
+//! and uploaded again byte for byte until the relay has answered. All of them are of one session.
 
 use std::time::Duration;
 
@@ -7,8 +7,8 @@ use bytes::Bytes;
 use sealcare_protocol::{
     EnvelopeHeader, GrantId, KeyBundle, LinkCode, SealedInit, SenderSession, SessionStart, Terms, Timestamp,
 };
-use sealcare_transport::{DEPOSIT_BYTES_MAX, DEPOSIT_ENVELOPES_MAX};
-use sealcare_vault::{ReadTransaction, WriteTransaction};
+use sealcare_transport::{DEPOSIT_BYTES_MAX, DEPOSIT_ENVELOPES_MAX, STREAM_BATCHES_MAX};
+use sealcare_vault::{KeyRange, ReadTransaction, Row, WriteTransaction};
 use zeroize::Zeroizing;
 
 use super::{UNCONFIRMED_MAX, bodies, replies};
@@ -31,10 +31,12 @@ const KEPT: ClientError = ClientError::Kept("the batch in flight");
 /// Sealed envelopes of one session, in order.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Flight {
+    /// Its place among the batches of its grant that are in flight; sealed bytes never repeat, numbers may.
+    number: u64,
     pub(crate) envelopes: Vec<Bytes>,
 }
 
-/// The batch to upload next: the one in flight, else a newly sealed one; none if there is nothing to send. Of a
+/// The batch to upload next: the oldest in flight, else a newly sealed one; none if there is nothing to send. Of a
 /// paused grant only the init of a session is sealed.
 pub(crate) fn next(
     tx: &mut WriteTransaction<'_>,
@@ -43,8 +45,8 @@ pub(crate) fn next(
     now: Timestamp,
 ) -> Result<Option<Flight>> {
     let mut row = GrantRow::load_active(tx, id)?;
-    if let Some(kept) = tx.get(FLIGHTS, id.as_bytes())? {
-        return Flight::from_kept(&kept).map(Some);
+    if let Some(oldest) = tx.scan(FLIGHTS, &KeyRange::prefix(id.as_bytes()), 1)?.first() {
+        return Flight::from_kept(id, oldest).map(Some);
     }
     let mut envelopes = Vec::new();
     let mut session = if needs_session(&row, now) {
@@ -58,13 +60,48 @@ pub(crate) fn next(
     if row.flow == Flow::Active {
         seal_bodies(tx, id, &mut session, &mut envelopes)?;
     }
-    if envelopes.is_empty() {
+    keep(tx, id, &mut row, &session, Flight { number: 0, envelopes })
+}
+
+/// The batch after `before`, which is in flight: the next that is, else one newly sealed in the same session. None
+/// if there is nothing more to send, as much is in flight as may be, or `before` was dropped meanwhile.
+pub(crate) fn following(
+    tx: &mut WriteTransaction<'_>,
+    id: &GrantId,
+    before: &Flight,
+    now: Timestamp,
+) -> Result<Option<Flight>> {
+    let mut row = GrantRow::load_active(tx, id)?;
+    if !before.is_in_flight(tx, id)? {
         return Ok(None);
     }
-    let flight = Flight { envelopes };
+    let kept = tx.scan(FLIGHTS, &KeyRange::prefix(id.as_bytes()), STREAM_BATCHES_MAX)?;
+    if let Some(next) = kept.iter().find(|(key, _)| *key > before.key(id)) {
+        return Flight::from_kept(id, next).map(Some);
+    }
+    if kept.len() >= STREAM_BATCHES_MAX || row.flow != Flow::Active || needs_session(&row, now) {
+        return Ok(None);
+    }
+    let (mut session, mut envelopes) = (load_session(tx, id)?, Vec::new());
+    seal_bodies(tx, id, &mut session, &mut envelopes)?;
+    let number = before.number.checked_add(1).ok_or(KEPT)?;
+    keep(tx, id, &mut row, &session, Flight { number, envelopes })
+}
+
+/// Keeps a sealed batch, if there is anything in it, with the chain as it is after it.
+fn keep(
+    tx: &mut WriteTransaction<'_>,
+    id: &GrantId,
+    row: &mut GrantRow,
+    session: &SenderSession,
+    flight: Flight,
+) -> Result<Option<Flight>> {
+    if flight.envelopes.is_empty() {
+        return Ok(None);
+    }
     row.outbox.sealed_below = row.outbox.sealed_below.max(session.next_sequence());
     tx.put_wrapped(id.as_bytes(), SESSIONS, id.as_bytes(), &session.to_kept())?;
-    tx.put_wrapped(id.as_bytes(), FLIGHTS, id.as_bytes(), &flight.to_kept()?)?;
+    tx.put_wrapped(id.as_bytes(), FLIGHTS, &flight.key(id), &flight.to_kept()?)?;
     row.save(tx, id)?;
     Ok(Some(flight))
 }
@@ -141,10 +178,24 @@ fn seal_bodies(
 }
 
 impl Flight {
-    /// Whether it is the batch that `other` is: sealed bytes never repeat.
+    /// Whether this very batch is still to be uploaded: the patient may have chosen otherwise meanwhile.
     pub(crate) fn is_in_flight(&self, tx: &ReadTransaction<'_>, id: &GrantId) -> Result<bool> {
-        let kept = tx.get(FLIGHTS, id.as_bytes())?;
-        Ok(kept.map(|kept| Self::from_kept(&kept)).transpose()?.is_some_and(|flight| flight == *self))
+        let kept = tx.get(FLIGHTS, &self.key(id))?;
+        Ok(kept
+            .map(|kept| envelopes(&kept))
+            .transpose()?
+            .is_some_and(|envelopes| envelopes == self.envelopes))
+    }
+
+    /// Forgets it, once the relay has it.
+    pub(crate) fn land(&self, tx: &mut WriteTransaction<'_>, id: &GrantId) -> Result<()> {
+        tx.delete(FLIGHTS, &self.key(id))?;
+        Ok(())
+    }
+
+    /// Grant id ‖ number u64.
+    fn key(&self, id: &GrantId) -> Vec<u8> {
+        [&id.as_bytes()[..], &self.number.to_be_bytes()].concat()
     }
 
     /// Data envelopes in it.
@@ -165,17 +216,22 @@ impl Flight {
         Ok(kept)
     }
 
-    fn from_kept(mut kept: &[u8]) -> Result<Self> {
-        let mut envelopes = Vec::new();
-        while !kept.is_empty() {
-            let (len, rest) = kept.split_first_chunk::<4>().ok_or(KEPT)?;
-            let len = usize::try_from(u32::from_be_bytes(*len)).map_err(|_| KEPT)?;
-            let (envelope, rest) = rest.split_at_checked(len).ok_or(KEPT)?;
-            envelopes.push(Bytes::copy_from_slice(envelope));
-            kept = rest;
-        }
-        Ok(Self { envelopes })
+    fn from_kept(id: &GrantId, (key, value): &Row) -> Result<Self> {
+        let number = key.strip_prefix(id.as_bytes()).and_then(|number| number.try_into().ok());
+        Ok(Self { number: u64::from_be_bytes(number.ok_or(KEPT)?), envelopes: envelopes(value)? })
     }
+}
+
+fn envelopes(mut kept: &[u8]) -> Result<Vec<Bytes>> {
+    let mut envelopes = Vec::new();
+    while !kept.is_empty() {
+        let (len, rest) = kept.split_first_chunk::<4>().ok_or(KEPT)?;
+        let len = usize::try_from(u32::from_be_bytes(*len)).map_err(|_| KEPT)?;
+        let (envelope, rest) = rest.split_at_checked(len).ok_or(KEPT)?;
+        envelopes.push(Bytes::copy_from_slice(envelope));
+        kept = rest;
+    }
+    Ok(envelopes)
 }
 
 #[cfg(test)]
@@ -184,11 +240,10 @@ mod tests {
 
     #[test]
     fn a_kept_batch_is_the_same_bytes() {
-        let flight =
-            Flight { envelopes: vec![Bytes::from_static(b"one"), Bytes::new(), Bytes::from_static(b"3")] };
-        let kept = flight.to_kept().unwrap();
-        assert_eq!(Flight::from_kept(&kept).unwrap(), flight);
-        assert!(Flight::from_kept(&kept[..kept.len() - 1]).is_err());
+        let sealed = vec![Bytes::from_static(b"one"), Bytes::new(), Bytes::from_static(b"3")];
+        let kept = Flight { number: 0, envelopes: sealed.clone() }.to_kept().unwrap();
+        assert_eq!(envelopes(&kept).unwrap(), sealed);
+        assert!(envelopes(&kept[..kept.len() - 1]).is_err());
     }
 
     #[test]

@@ -28,21 +28,29 @@ pub(crate) enum Settled {
     Dropped,
 }
 
-/// Takes the relay's answer to the deposit of `flight`.
+/// Takes the relay's answer to the deposit of `flights`, the oldest in flight. What it refuses takes those after
+/// it along: they are of the same session.
 pub(crate) fn deposit(
     tx: &mut WriteTransaction<'_>,
     id: &GrantId,
-    flight: &Flight,
+    flights: &[Flight],
     outcome: DepositOutcome,
     now: Timestamp,
 ) -> Result<Settled> {
     let mut row = GrantRow::load_active(tx, id)?;
-    if !flight.is_in_flight(tx, id)? {
-        return Ok(Settled::Dropped);
+    for flight in flights {
+        if !flight.is_in_flight(tx, id)? {
+            return Ok(Settled::Dropped);
+        }
     }
-    tx.delete(FLIGHTS, id.as_bytes())?;
+    if !matches!(outcome, DepositOutcome::Stored | DepositOutcome::Already) {
+        tx.delete_prefix(FLIGHTS, id.as_bytes())?;
+    }
     match outcome {
         DepositOutcome::Stored | DepositOutcome::Already => {
+            for flight in flights {
+                flight.land(tx, id)?;
+            }
             row.outbox.last_deposit = Some(now);
             row.save(tx, id)?;
             return Ok(Settled::Deposited);

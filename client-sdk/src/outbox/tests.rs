@@ -54,7 +54,7 @@ impl Fixture {
     }
 
     async fn settle(&self, flight: Flight, outcome: DepositOutcome, now: Timestamp) -> Settled {
-        self.write(move |tx, id| settle::deposit(tx, id, &flight, outcome, now)).await
+        self.write(move |tx, id| settle::deposit(tx, id, &[flight], outcome, now)).await
     }
 
     /// Deposits all that there is; how many data envelopes went, and how many inits.

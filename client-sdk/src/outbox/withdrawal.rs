@@ -31,9 +31,9 @@ pub(crate) fn rescope(
     Ok(())
 }
 
-/// Drops the sealed batch and begins another session: for a statement that differs from the session's.
+/// Drops the sealed batches and begins another session: for a statement that differs from the session's.
 pub(crate) fn succeed_session(tx: &mut WriteTransaction<'_>, id: &GrantId, row: &mut GrantRow) -> Result<()> {
-    tx.delete(FLIGHTS, id.as_bytes())?;
+    tx.delete_prefix(FLIGHTS, id.as_bytes())?;
     if let Some(session) = &mut row.session {
         session.succession = SessionNeed::Successor;
     }

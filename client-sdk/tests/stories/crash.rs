@@ -33,7 +33,7 @@ impl<F: Future + Unpin> Future for Crash<F> {
 }
 
 /// True if the pass came to its end.
-async fn share_for(polls: u32, patient: &sealcare_client::Patient) -> bool {
+pub(crate) async fn share_for(polls: u32, patient: &sealcare_client::Patient) -> bool {
     let future = pin!(patient.share(&|_| ()));
     Crash { future, polls_left: polls }.await.is_some()
 }
