@@ -86,6 +86,19 @@ pub(crate) enum Phase {
     Revoking,
     /// Confirmed at this time (milliseconds since 1970), by the organization's clock.
     Revoked(u64),
+    /// Nobody stopped it, and the organization confirmed at this time that it destroyed all: nothing was heard for
+    /// too long.
+    Ended(u64),
+}
+
+impl Phase {
+    /// When the organization confirmed that it has nothing of the grant any more.
+    pub(crate) fn confirmed_at(self) -> Option<Timestamp> {
+        match self {
+            Self::Active | Self::Revoking => None,
+            Self::Revoked(at) | Self::Ended(at) => Some(Timestamp::from_millis(at)),
+        }
+    }
 }
 
 /// Whether data flows.

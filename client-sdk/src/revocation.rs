@@ -52,7 +52,7 @@ impl Patient {
         let stop = move |vault: &Vault| {
             vault.write(|tx| match GrantRow::load(tx, &grant)?.phase {
                 Phase::Active => stop(tx, &grant, Phase::Revoking),
-                Phase::Revoking | Phase::Revoked(_) => Ok(()),
+                Phase::Revoking | Phase::Revoked(_) | Phase::Ended(_) => Ok(()),
             })?;
             stops.send_modify(|count| *count = count.wrapping_add(1));
             Ok(vault.destroy_wrapping_key(grant.as_bytes())?)
@@ -92,7 +92,7 @@ impl Patient {
             let row = GrantRow::load(tx, &grant)?;
             match row.phase {
                 Phase::Active => Err(ClientError::ClosedByRelay),
-                Phase::Revoked(at) => Ok(Err(Timestamp::from_millis(at))),
+                Phase::Revoked(at) | Phase::Ended(at) => Ok(Err(Timestamp::from_millis(at))),
                 Phase::Revoking => {
                     let key = Account::load(tx)?.deposit_key(&row)?;
                     Ok(Ok(Revocation::sign(&key, &row.organization)))
@@ -146,10 +146,12 @@ pub(crate) fn proven_phase(
 ) -> Result<Phase> {
     let authority = bundle::load(tx, grant, row)?;
     let confirmed = report.confirmation.and_then(|shown| confirmed_at(grant, &authority, shown));
-    match confirmed {
-        Some(at) => Ok(Phase::Revoked(at.as_millis())),
-        None if report.revocation.is_some_and(|shown| is_revocation_of(grant, shown)) => Ok(Phase::Revoking),
-        None => Err(ClientError::ClosedByRelay),
+    let is_revoked = report.revocation.is_some_and(|shown| is_revocation_of(grant, shown));
+    match (confirmed, is_revoked) {
+        (Some(at), true) => Ok(Phase::Revoked(at.as_millis())),
+        (Some(at), false) => Ok(Phase::Ended(at.as_millis())),
+        (None, true) => Ok(Phase::Revoking),
+        (None, false) => Err(ClientError::ClosedByRelay),
     }
 }
 
@@ -250,7 +252,9 @@ mod tests {
         assert_eq!(proven(&fixture, report(&fixture, None, Some(&own))).await.unwrap(), Phase::Revoking);
         let confirmation =
             Confirmation::sign(&fixture.grant, fixture.bundle.delegation(), &fixture.gateway, NOW);
-        let shown = report(&fixture, Some(&confirmation), None);
+        let shown = report(&fixture, Some(&confirmation), Some(&own));
         assert_eq!(proven(&fixture, shown).await.unwrap(), Phase::Revoked(NOW.as_millis()));
+        let shown = report(&fixture, Some(&confirmation), None);
+        assert_eq!(proven(&fixture, shown).await.unwrap(), Phase::Ended(NOW.as_millis()));
     }
 }

@@ -72,6 +72,22 @@ pub enum GrantState {
         /// When.
         at: Timestamp,
     },
+    /// Not stopped by the patient: nothing was heard for 90 days, and the organization confirmed at this time, by
+    /// its clock, that it destroyed its copy.
+    Ended {
+        /// When.
+        at: Timestamp,
+    },
+}
+
+impl GrantState {
+    /// When the organization confirmed that it destroyed what it had of the grant, by its clock: nothing follows.
+    pub fn confirmed_at(self) -> Option<Timestamp> {
+        match self {
+            Self::Revoked { at } | Self::Ended { at } => Some(at),
+            Self::Unanswered | Self::Active | Self::Paused | Self::RevocationPending => None,
+        }
+    }
 }
 
 /// Whether the organization has taken the patient's newest statement.
@@ -107,6 +123,7 @@ fn status(account: &Account, id: GrantId, row: GrantRow) -> GrantStatus {
         (Phase::Active, Flow::Active, Some(_)) => GrantState::Active,
         (Phase::Revoking, ..) => GrantState::RevocationPending,
         (Phase::Revoked(at), ..) => GrantState::Revoked { at: Timestamp::from_millis(at) },
+        (Phase::Ended(at), ..) => GrantState::Ended { at: Timestamp::from_millis(at) },
     };
     let mut refusals = BTreeMap::new();
     for (_, reason) in row.heard.iter().flat_map(|heard| &heard.refusals) {

@@ -5,7 +5,7 @@ mod reach;
 
 use std::{collections::BTreeSet, fmt};
 
-use sealcare_client::{Clock as _, GrantState, GrantStatus, Patient, SystemClock, Timestamp, Vault};
+use sealcare_client::{Clock as _, GrantStatus, Patient, SystemClock, Timestamp, Vault};
 use serde::Serialize;
 
 use crate::{
@@ -134,7 +134,7 @@ async fn examine_network(
 }
 
 fn is_open(grant: &GrantStatus) -> bool {
-    !matches!(grant.state, GrantState::Revoked { .. })
+    grant.state.confirmed_at().is_none()
 }
 
 /// A clock cannot be earlier than what the account has lived through. Whether it runs ahead, the organizations' keys

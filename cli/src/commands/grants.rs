@@ -43,6 +43,7 @@ pub(super) fn state_name(state: GrantState) -> &'static str {
         GrantState::Paused => "paused",
         GrantState::RevocationPending => "revocation-pending",
         GrantState::Revoked { .. } => "revoked",
+        GrantState::Ended { .. } => "ended",
         _ => "unknown",
     }
 }

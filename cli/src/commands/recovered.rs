@@ -19,7 +19,7 @@ pub(super) struct Recovered {
 impl Recovered {
     /// None for a grant that shares as chosen, or is stopped.
     pub(super) fn of(status: &GrantStatus) -> Option<Self> {
-        if matches!(status.state, GrantState::RevocationPending | GrantState::Revoked { .. }) {
+        if status.state == GrantState::RevocationPending || status.state.confirmed_at().is_some() {
             return None;
         }
         let (state, types) = match status.recovery.as_ref()? {

@@ -4,7 +4,9 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use rand::RngExt as _;
-use sealcare_client::{ClientError, GrantStatus, PassOutcome, ShareProgress, SharedGrant, Unlock};
+use sealcare_client::{
+    ClientError, GrantState, GrantStatus, PassOutcome, ShareProgress, SharedGrant, Unlock,
+};
 use serde::Serialize;
 
 use crate::{
@@ -37,7 +39,7 @@ struct Grant {
     id: String,
     code: String,
     domain: String,
-    /// `deposited`, `waiting`, `paused`, `revocation-pending`, `revoked` or `failed`.
+    /// `deposited`, `waiting`, `paused`, `revocation-pending`, `revoked`, `ended` or `failed`.
     outcome: &'static str,
     /// Envelopes of records that were deposited now.
     deposited: u64,
@@ -110,6 +112,7 @@ fn summary(shared: Vec<SharedGrant>, statuses: &[GrantStatus]) -> (Pass, Option<
     for SharedGrant { grant, outcome } in shared {
         let Some(status) = statuses.iter().find(|status| status.grant == grant) else { continue };
         let ((outcome, deposited), error) = match outcome {
+            Ok(_) if matches!(status.state, GrantState::Ended { .. }) => (("ended", 0), None),
             Ok(done) => (told(done), None),
             Err(error) => (("failed", 0), Some(error)),
         };
@@ -178,6 +181,7 @@ impl fmt::Display for Grant {
             "paused" => write!(f, "paused; {} arrived", self.confirmed),
             "revocation-pending" => write!(f, "stopped; it has not confirmed yet"),
             "revoked" => write!(f, "stopped and confirmed"),
+            "ended" => write!(f, "ended by silence; it destroyed its copy. A new invitation begins anew"),
             other => write!(f, "{other}"),
         }
     }

@@ -2,9 +2,7 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use sealcare_client::{
-    Clock as _, GrantState, GrantStatus, RecordType, StatementState, SystemClock, Timestamp,
-};
+use sealcare_client::{Clock as _, GrantStatus, RecordType, StatementState, SystemClock, Timestamp};
 use serde::Serialize;
 
 use super::{grants::state_name, recovered::Recovered, sheet};
@@ -103,10 +101,7 @@ impl From<&GrantStatus> for Grant {
             views: status.views.iter().copied().map(rfc3339).collect(),
             heard: status.heard.map(rfc3339),
             last_deposit: status.last_deposit.map(rfc3339),
-            revoked_at: match status.state {
-                GrantState::Revoked { at } => Some(rfc3339(at)),
-                _ => None,
-            },
+            revoked_at: status.state.confirmed_at().map(rfc3339),
             times: Times {
                 heard: status.heard,
                 last_deposit: status.last_deposit,
@@ -180,6 +175,10 @@ impl Grant {
 
     fn state_text(&self) -> String {
         match (self.state, &self.revoked_at) {
+            ("ended", Some(at)) => format!(
+                "ended: nothing was heard of you for 90 days; the organization destroyed its copy on {}",
+                at.get(..10).unwrap_or(at)
+            ),
             (_, Some(at)) => format!("stopped; the organization confirmed on {}", at.get(..10).unwrap_or(at)),
             ("revocation-pending", _) => {
                 "stopped; the organization has not confirmed yet (`sealcare share` asks again)".to_owned()
@@ -252,5 +251,15 @@ mod tests {
         let confirmed = Grant { revoked_at: Some("2026-01-02T03:04:05Z".into()), ..grant("revoked") };
         let text = text(confirmed);
         assert!(text.contains("confirmed on 2026-01-02") && !text.contains("arrived"), "{text}");
+    }
+
+    #[test]
+    fn a_grant_that_ended_by_silence_says_so() {
+        let ended = Grant { revoked_at: Some("2026-01-02T03:04:05Z".into()), ..grant("ended") };
+        let text = text(ended);
+        assert!(
+            text.contains("90 days") && text.contains("on 2026-01-02") && !text.contains("stopped"),
+            "{text}"
+        );
     }
 }

@@ -27,7 +27,7 @@ pub use theft::SheetMatch;
 use crate::{
     account::Account,
     error::{ClientError, Result},
-    grant::{GrantKeys, GrantRow, Phase},
+    grant::{GrantKeys, GrantRow},
     patient::{Patient, PatientBuilder},
     sheet::{self, RecoverySheet},
 };
@@ -162,8 +162,7 @@ pub(crate) fn forget_former(tx: &mut WriteTransaction<'_>) -> Result<()> {
     let mut state = State::load(tx)?;
     let is_former = |search: &RelaySearch| search.age == SecretAge::Former;
     let is_searched = state.searches.iter().filter(|search| is_former(search)).all(RelaySearch::is_done);
-    let is_pending =
-        |row: &GrantRow| row.keys != GrantKeys::Present && !matches!(row.phase, Phase::Revoked(_));
+    let is_pending = |row: &GrantRow| row.keys != GrantKeys::Present && row.phase.confirmed_at().is_none();
     if !is_searched || GrantRow::all(tx)?.iter().any(|(_, row)| is_pending(row)) {
         return Ok(());
     }
