@@ -195,3 +195,41 @@ fn keep_row(
     }
     row.save(tx, &id)
 }
+
+#[cfg(test)]
+mod tests {
+    use sealcare_protocol::{AccountSecret, UnverifiedRevocation};
+
+    use super::*;
+    use crate::fixture::organization;
+
+    fn report(organization: OrganizationId, revocation: Option<&Revocation>) -> GrantReport {
+        GrantReport {
+            organization,
+            is_revoked: revocation.is_some(),
+            sessions: Vec::new(),
+            confirmation: None,
+            revocation: revocation.map(|made| UnverifiedRevocation::new(made.to_wire())),
+            stored_bytes: 0,
+        }
+    }
+
+    #[test]
+    fn a_relay_that_contradicts_itself_is_refused_by_name() {
+        let (one, other) = (*organization(1).1.organization(), *organization(9).1.organization());
+        let account = AccountSecret::from_bytes(&[3; 32]);
+        let key = |number| account.deposit_key(&"https://localhost:1".parse().unwrap(), number);
+        let found = Found { number: 0, organization: one };
+        let grant = *Revocation::sign(&key(0), &one).grant();
+        let check = |report| check_report(&found, &grant, &report);
+        assert!(check(report(one, None)).is_ok());
+        assert!(check(report(one, Some(&Revocation::sign(&key(0), &one)))).is_ok());
+        for lie in [
+            report(other, None),
+            report(one, Some(&Revocation::sign(&key(1), &one))),
+            report(one, Some(&Revocation::sign(&key(0), &other))),
+        ] {
+            assert!(matches!(check(lie), Err(ClientError::LyingRelay)));
+        }
+    }
+}
