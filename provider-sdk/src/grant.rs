@@ -268,6 +268,18 @@ impl Organization {
         })
     }
 
+    /// How many grants a restored vault knows of and has nothing of, until their patients' next sessions.
+    ///
+    /// # Errors
+    /// Those of the vault.
+    pub fn awaited(&self) -> Result<u64> {
+        self.vault.read(|tx| {
+            let count = |space| tx.count(space, &KeyRange::all());
+            // Every statement has a binding.
+            Ok(count(BINDINGS)?.saturating_sub(count(STATEMENTS)?))
+        })
+    }
+
     /// One grant.
     ///
     /// # Errors

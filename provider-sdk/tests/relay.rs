@@ -374,13 +374,14 @@ async fn a_restored_organization_hears_of_stops_first_and_asks_for_everything() 
     tokio::time::timeout(PATIENCE, restored.may_show_soon()).await.unwrap();
     assert_eq!(told(&restored, 1).await, ["revoked"]);
     assert!(restored.grants(None, now).unwrap().is_empty(), "the other one is hidden");
+    assert_eq!(restored.awaited().unwrap(), 1);
     // Its app goes on with the bundle that was published at once.
     let init = ana.start_at(&restored, 1, now);
     let deposited = channel.deposit(vec![init.envelope.clone().into()]).await.unwrap();
     assert_eq!(deposited, DepositOutcome::Stored);
     assert_eq!(told(&restored, 2).await, ["unknown-sender", "resync"]);
     assert!(reply(&channel, &init.reply_key, 1).await.resync);
-    assert_eq!(restored.grants(None, now).unwrap().len(), 1);
+    assert_eq!((restored.grants(None, now).unwrap().len(), restored.awaited().unwrap()), (1, 0));
     confirmation(&evas, &eva.revocation(&restored)).await;
     loopback.end().await;
 }
