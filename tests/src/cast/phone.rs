@@ -68,6 +68,20 @@ impl Phone {
         ended.err
     }
 
+    /// Runs a command, and kills it once the account's database has grown by so many bytes.
+    pub async fn is_killed_after(&self, bytes: u64, args: &[&str]) {
+        let files = ["vault.db", "vault.db-wal"].map(|name| self.home().join("vault").join(name));
+        let size = || files.iter().map(|file| file.metadata().map_or(0, |file| file.len())).sum::<u64>();
+        let before = size();
+        let args = self.stage.patient_args(&self.home, &self.passphrase_file, args);
+        let mut program = self.stage.start(Role::Patient, args);
+        while size() < before + bytes {
+            assert!(program.is_running(), "it ended before it could be killed");
+            tokio::task::yield_now().await;
+        }
+        program.kill().await;
+    }
+
     /// Imports FHIR resources.
     pub async fn imports<const COUNT: usize>(&self, resources: [String; COUNT]) {
         let file = self.stage.file(&format!("{}.ndjson", self.home), resources.join("\n"));

@@ -96,6 +96,11 @@ impl Stage {
         ended
     }
 
+    /// Starts a command that will be killed.
+    pub(super) fn start(&self, role: Role, args: impl IntoIterator<Item = OsString>) -> Program {
+        self.today(Program::new(role, args)).start()
+    }
+
     pub(super) async fn start_relay(&self, data: &str) -> Program {
         let listen = ([127, 0, 0, 1], self.relay_port).into();
         let relay = Program::relay(&self.place(data), listen, &self.certificates);

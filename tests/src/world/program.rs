@@ -124,6 +124,17 @@ impl Program {
         self
     }
 
+    /// Starts it and leaves it alone.
+    pub fn start(mut self) -> Self {
+        self.child = Some(self.command.spawn().unwrap());
+        self
+    }
+
+    /// Whether it has not ended by itself.
+    pub fn is_running(&mut self) -> bool {
+        self.child.as_mut().is_some_and(|child| child.try_wait().unwrap().is_none())
+    }
+
     /// Runs it to its end.
     pub async fn run(mut self) -> Ended {
         let output = self.command.stdout(Stdio::piped()).stderr(Stdio::piped()).output().await.unwrap();

@@ -9,7 +9,9 @@
 
 mod changing;
 mod courier;
+mod daily;
 mod devices;
+mod imports;
 mod keys;
 mod organization;
 mod outage;
