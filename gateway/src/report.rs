@@ -85,10 +85,14 @@ pub(crate) struct Status {
     pub(crate) bundle_serial: u64,
     /// Milliseconds since 1970.
     pub(crate) bundle_expires_ms: u64,
+    /// Whether the relay has it.
+    pub(crate) bundle_is_published: bool,
     /// Until when the gateway has keys that the root signed for, milliseconds since 1970.
     pub(crate) keys_until_ms: u64,
     /// What somebody must see to; the exit status is 2 while there is any.
     pub(crate) alarms: Vec<AlarmReport>,
+    /// Grants that a restored gateway knows of, and hides until their patients' next sessions.
+    pub(crate) awaited: u64,
     /// Records in the view, of all grants.
     pub(crate) records: u64,
     /// By the grants' ids.
@@ -131,8 +135,10 @@ pub(crate) fn status(desk: &Desk) -> Result<Status> {
         link: link(desk).to_owned(),
         bundle_serial: bundle.serial(),
         bundle_expires_ms: bundle.expires().as_millis(),
+        bundle_is_published: organization.is_published()?,
         keys_until_ms: organization.keys_end()?.as_millis(),
         alarms: organization.alarms(desk.now())?.into_iter().map(alarm_report).collect(),
+        awaited: organization.awaited()?,
         records: grants.iter().map(|grant| grant.records).sum(),
         grants,
         refused_by: desk

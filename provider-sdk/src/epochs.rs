@@ -94,6 +94,14 @@ impl Organization {
         Ok(())
     }
 
+    /// Whether the relay's mirror has the current bundle.
+    ///
+    /// # Errors
+    /// Those of the vault.
+    pub fn is_published(&self) -> Result<bool> {
+        Ok(self.unpublished_bundle()?.is_none())
+    }
+
     /// The bundle that the relay's mirror does not have yet.
     pub(crate) fn unpublished_bundle(&self) -> Result<Option<KeyBundle>> {
         let published = self.vault.read(|tx| Ok::<_, ProviderError>(Profile::load(tx)?.published))?;

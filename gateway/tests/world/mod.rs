@@ -18,6 +18,8 @@ use tokio::task::JoinSet;
 use process::{Daemon, WAIT_MAX};
 pub(crate) use process::{Ended, Follower};
 
+const UNPUBLISHED: &str = r#""bundle_is_published":false"#;
+
 pub(crate) struct World {
     dir: tempfile::TempDir,
     gateway_port: u16,
@@ -48,7 +50,7 @@ impl World {
         world
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
@@ -56,7 +58,7 @@ impl World {
         format!("localhost:{}", self.gateway_port)
     }
 
-    fn start_gateway(&mut self) {
+    pub(crate) fn start_gateway(&mut self) {
         let listen = format!("127.0.0.1:{}", self.gateway_port);
         let (chain, key, log) = (self.path("server.pem"), self.path("server.key"), self.path("gateway.log"));
         let [chain, key, log] = [&chain, &key, &log].map(|path| path.to_str().unwrap());
@@ -93,7 +95,22 @@ impl World {
     /// But for what changes by itself.
     pub(crate) fn status(&self) -> String {
         let status = self.run(&["status", "--json"]).succeeds();
+        let status = status.replace(UNPUBLISHED, &UNPUBLISHED.replace("false", "true"));
         ["connecting", "catching-up"].iter().fold(status, |status, link| status.replace(link, "live"))
+    }
+
+    /// Waits until the relay has the current bundle.
+    pub(crate) fn wait_until_published(&self) {
+        let start = Instant::now();
+        while self.run(&["status", "--json"]).succeeds().contains(UNPUBLISHED) {
+            assert!(start.elapsed() < WAIT_MAX, "the bundle is not published");
+        }
+    }
+
+    /// Its folder is gone.
+    pub(crate) fn lose_gateway(&mut self) {
+        self.gateway.take().unwrap().kill();
+        fs::remove_dir_all(self.path("gateway")).unwrap();
     }
 
     /// Waits for the one held grant.
