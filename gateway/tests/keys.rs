@@ -2,7 +2,6 @@
 //! and what patients notice of it.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-#[allow(dead_code, reason = "each test file uses its part")]
 mod world;
 
 use std::fs;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sealcare_protocol::Timestamp;
 
-use crate::error::{ProviderError, Result};
+use crate::error::Result;
 use crate::organization::{Organization, Profile};
 
 const DAY: Duration = Duration::from_hours(24);
@@ -71,7 +71,7 @@ impl Organization {
     /// # Errors
     /// Those of the vault.
     pub fn alarms(&self, now: Timestamp) -> Result<Vec<Alarm>> {
-        let profile = self.vault().read(|tx| Ok::<_, ProviderError>(Profile::load(tx)?))?;
+        let profile = self.vault().read(Profile::load)?;
         let (keys_end, bundle) = (self.keys_end()?, self.bundle());
         let since = |at: u64| now.since(Timestamp::from_millis(at));
         let is_unpublished = profile.published < bundle.serial() && since(profile.published_at) > UNPUBLISHED;

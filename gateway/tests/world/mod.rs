@@ -1,4 +1,5 @@
 //! A relay in this process, a gateway in its own, and patients. Loopback only; everything ends with the world.
+#![allow(dead_code, reason = "each test file uses its part")]
 
 mod process;
 
