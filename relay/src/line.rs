@@ -9,14 +9,16 @@ use std::{
     time::Duration,
 };
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 use sealcare_protocol::RootFingerprint;
 
 use crate::{
     config::{Config, Overrides},
     error::{Error, Result},
     operator::{self, OrganizationCommand, Output},
-    server, telemetry,
+    server,
+    store::embedded::EngineName,
+    telemetry,
 };
 
 /// Bytes of an answer that are read.
@@ -38,13 +40,44 @@ enum Command {
     Organization {
         #[command(subcommand)]
         command: OrganizationArgs,
-        /// The relay's data folder.
-        #[arg(long, value_name = "DIR", env = "SEALCARE_RELAY_DATA", global = true, default_value = ".")]
-        data: PathBuf,
-        /// Print JSON.
-        #[arg(long, global = true)]
-        json: bool,
+        #[command(flatten)]
+        place: Place,
     },
+    /// Write organizations, grants, spent tickets and revocations of the running relay into a new file, and no
+    /// ciphertext. The relay goes on meanwhile.
+    Backup {
+        /// A file that is not there yet; only this user will be able to read it.
+        file: PathBuf,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Make the store of an empty data folder from a backup. The file is checked whole before anything is written.
+    Restore {
+        /// What `backup` has written.
+        file: PathBuf,
+        /// The engine of the new store, as `store` in the configuration will say.
+        #[arg(long, value_name = "ENGINE", default_value_t)]
+        store: EngineName,
+        #[command(flatten)]
+        place: Place,
+    },
+}
+
+/// At which relay, and how the answer is printed.
+#[derive(Args)]
+struct Place {
+    /// The relay's data folder.
+    #[arg(long, value_name = "DIR", env = "SEALCARE_RELAY_DATA", global = true, default_value = ".")]
+    data: PathBuf,
+    /// Print JSON.
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+impl Place {
+    fn output(&self) -> Output {
+        if self.json { Output::Json } else { Output::Text }
+    }
 }
 
 #[derive(Subcommand)]
@@ -102,13 +135,21 @@ fn execute(cli: Cli) -> Result<()> {
             runtime.shutdown_timeout(THREADS_WITHIN);
             ended
         }
-        Command::Organization { command, data, json } => {
-            let output = if json { Output::Json } else { Output::Text };
-            let text = runtime.block_on(decide(&data, command, output))?;
-            println!("{text}");
-            Ok(())
+        Command::Organization { command, place } => {
+            tell(runtime.block_on(decide(&place.data, command, place.output())))
+        }
+        Command::Backup { file, place } => {
+            tell(runtime.block_on(operator::back_up(&place.data, &file, place.output())))
+        }
+        Command::Restore { file, store, place } => {
+            tell(operator::restore(&place.data, store, &file, place.output()))
         }
     }
+}
+
+fn tell(answer: Result<String>) -> Result<()> {
+    println!("{}", answer?);
+    Ok(())
 }
 
 async fn decide(data: &Path, command: OrganizationArgs, output: Output) -> Result<String> {

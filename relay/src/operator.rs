@@ -15,10 +15,20 @@ use tonic::{
 };
 use tower::service_fn;
 
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    store::{
+        BackedUp,
+        embedded::{self, EngineName},
+    },
+};
 
 /// Name of the operator's socket in the data folder.
 pub const SOCKET: &str = "admin.sock";
+
+const AFTER_RESTORE: &str = "\nnext: `sealcare-relay serve`, and never again the relay that this one replaces. What it \
+held undelivered is not in a backup: patients' apps send it again by themselves, and organizations repeat which grants \
+they have ended. A grant that was made after the backup has to be accepted with a new invitation.";
 
 /// What an operator decides.
 #[derive(Clone, Debug)]
@@ -101,6 +111,48 @@ pub async fn fingerprint(data: &Path, domain: &str) -> Result<RootFingerprint> {
     let entry = organizations.iter().find(is_holder);
     let entry = entry.ok_or_else(|| refused(&Status::not_found("")))?;
     RootFingerprint::from_slice(&entry.root_fingerprint).map_err(|_| refused(&Status::unavailable("")))
+}
+
+/// Lets the relay in `data` write a backup of its store into `file`, which must not be there; returns what to
+/// print. The relay goes on meanwhile.
+///
+/// # Errors
+/// [`Error::Admin`], saying what to do.
+pub async fn back_up(data: &Path, file: &Path, output: Output) -> Result<String> {
+    let file_error = |source| Error::File { path: file.to_owned(), source };
+    let absolute = std::path::absolute(file).map_err(file_error)?;
+    let path = absolute.to_str().ok_or_else(|| Error::Admin("the file's name is not Unicode".into()))?;
+    let request = wire::BackUpRequest { file: path.to_owned() };
+    let written = connect(data).await?.back_up(request).await.map_err(|status| match status.code() {
+        Code::AlreadyExists => Error::Admin("the file is there already; no backup replaces another".into()),
+        Code::FailedPrecondition => Error::Admin(status.message().to_owned()),
+        _ => refused(&status),
+    })?;
+    let wire::BackUpResponse { organizations, grants, tombstones } = written.into_inner();
+    Ok(copied("backed up", "", BackedUp { organizations, grants, tombstones }, output))
+}
+
+/// Makes the store of an empty data folder from a backup; returns what to print. Blocks.
+///
+/// # Errors
+/// As for the store's restore: nothing was made then.
+pub fn restore(data: &Path, engine: EngineName, file: &Path, output: Output) -> Result<String> {
+    let restored = embedded::restore(data, engine, file)?;
+    Ok(copied("restored", AFTER_RESTORE, restored, output))
+}
+
+fn copied(done: &str, next: &str, counts: BackedUp, output: Output) -> String {
+    let BackedUp { organizations, grants, tombstones } = counts;
+    match output {
+        Output::Text => {
+            format!(
+                "{done}: {organizations} organizations, {grants} grants, {tombstones} of them closed{next}"
+            )
+        }
+        Output::Json => {
+            json!({ "organizations": organizations, "grants": grants, "tombstones": tombstones }).to_string()
+        }
+    }
 }
 
 async fn connect(data: &Path) -> Result<AdminServiceClient<Channel>> {

@@ -149,3 +149,52 @@ async fn approving_compares_the_root_fingerprint() {
     assert_eq!(approve(Some(known)).0, Some(0));
     assert!(Patient::new(&relay).await.accept(clinic.ticket()).await.is_ok());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_is_written_by_the_running_relay_and_restored_into_an_empty_folder() {
+    let relay = Running::start().await;
+    let clinic = Organization::open(&relay, "clinic.example").await;
+    let (mut ana, mut ben) = (Patient::of(&relay, &clinic).await, Patient::of(&relay, &clinic).await);
+    ana.deposit(vec![clinic.init(1), data(1, 0)]).await.unwrap();
+    ben.revoke(&clinic).await.unwrap();
+    let (from, to) = (relay.folder.path().join("data"), tempfile::tempdir().unwrap());
+    let file = to.path().join("relay.backup").display().to_string();
+    let backup = || outcome(&["backup", &file, "--json", "--data", from.to_str().unwrap()]);
+    let (status, text) = backup();
+    assert_eq!((status, text.trim()), (Some(0), r#"{"grants":2,"organizations":1,"tombstones":1}"#));
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&file).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+    let (status, text) = backup();
+    assert!(status == Some(1) && text.contains("there already"), "{text}");
+
+    let place = to.path().join("data").display().to_string();
+    let restore = || outcome(&["restore", &file, "--data", &place]);
+    let (status, text) = restore();
+    assert!(status == Some(0) && text.contains("next: `sealcare-relay serve`"), "{text}");
+    let (status, text) = restore();
+    assert!(status == Some(1) && text.contains("a store already"), "{text}");
+    let (_, certificate) = config(to.path());
+    let port = free_port();
+    let mut child = serve(to.path(), port);
+    let restored = Running::elsewhere(to, ([127, 0, 0, 1], port).into(), certificate);
+    (ana, ben) = (ana.reconnected(&restored).await, ben.reconnected(&restored).await);
+    assert!(ben.status().await.unwrap().revoked);
+    assert_eq!(ana.deposit(vec![data(1, 1)]).await.unwrap(), [DepositOutcome::UnknownSession]);
+    assert_eq!(ana.deposit(vec![clinic.init(2), data(2, 0)]).await.unwrap()[0], DepositOutcome::Stored);
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn a_restore_that_was_cut_off_is_not_served() {
+    let folder = tempfile::tempdir().unwrap();
+    config(folder.path());
+    std::fs::create_dir_all(folder.path().join("data/restoring")).unwrap();
+    let place = |name: &str| folder.path().join(name).display().to_string();
+    let (data, chain, key) = (place("data"), place("chain.pem"), place("key.pem"));
+    let tls = ["--tls-cert", &chain, "--tls-key", &key];
+    let relay_origin = origin();
+    let listen = ["--listen", "127.0.0.1:0", "--origin", relay_origin.as_str()];
+    let (status, text) = outcome(&[&["serve", "--data", &data][..], &listen, &tls].concat());
+    assert!(status == Some(1) && text.contains("restore` again"), "{text}");
+}

@@ -1,6 +1,6 @@
 //! The operator's calls. Whoever can open the socket in the relay's data folder is the operator.
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use bytes::Bytes;
 use sealcare_proto::v1::{self as wire, Reason, admin_service_server::AdminService};
@@ -12,7 +12,7 @@ use super::{
     status::{refuse, store_refusal},
     stream_places::StreamPlaces,
 };
-use crate::store::{OrganizationRecord, OrganizationState, Store};
+use crate::store::{BackedUp, BackupError, OrganizationRecord, OrganizationState, Store};
 
 /// `AdminService` over a store.
 pub(crate) struct Admin {
@@ -69,6 +69,32 @@ impl AdminService for Admin {
     ) -> Result<Response<wire::SuspendOrganizationResponse>, Status> {
         self.decide(&request.into_inner().domain, OrganizationState::Suspended).await?;
         Ok(Response::new(wire::SuspendOrganizationResponse {}))
+    }
+
+    async fn back_up(
+        &self,
+        request: Request<wire::BackUpRequest>,
+    ) -> Result<Response<wire::BackUpResponse>, Status> {
+        let file = PathBuf::from(request.into_inner().file);
+        if !file.is_absolute() {
+            return Err(refuse(Reason::Malformed));
+        }
+        if file.exists() {
+            return Err(refuse(Reason::Conflict));
+        }
+        let store = self.store.clone();
+        let written = tokio::task::spawn_blocking(move || store.back_up(&file)).await;
+        let BackedUp { organizations, grants, tombstones } =
+            written.map_err(|_| refuse(Reason::Unavailable))?.map_err(backup_refusal)?;
+        Ok(Response::new(wire::BackUpResponse { organizations, grants, tombstones }))
+    }
+}
+
+/// The operator hears why: nothing of a patient is in these texts.
+fn backup_refusal(error: BackupError) -> Status {
+    match error {
+        BackupError::Store(error) => store_refusal(error),
+        other => Status::failed_precondition(other.to_string()),
     }
 }
 

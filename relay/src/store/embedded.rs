@@ -90,12 +90,14 @@ impl fmt::Display for EngineName {
 /// `free_bytes_min` is free on its disk. Blocks.
 ///
 /// # Errors
-/// [`Error::OtherEngine`] if the folder belongs to another engine; else [`Error::File`], [`Error::Storage`],
+/// [`Error::OtherEngine`] if the folder belongs to another engine; [`Error::Backup`] after a restore that a crash
+/// has cut off; else [`Error::File`], [`Error::Storage`],
 /// [`Error::Store`].
 pub fn open(data: &Path, engine: EngineName, free_bytes_min: u64) -> Result<OrderedStore> {
     prepare(data)?;
     match EngineName::of(data) {
         Some(there) if there != engine => return Err(Error::OtherEngine { there, asked: engine }),
+        None if data.join(UNFINISHED).exists() => return Err(BackupError::Unfinished.into()),
         _ => {}
     }
     let keys = engine.open(&engine.folder(data))?;

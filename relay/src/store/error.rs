@@ -43,6 +43,9 @@ pub enum BackupError {
         /// What is wrong there, or which kind of row.
         what: &'static str,
     },
+    /// A restore was begun here and did not end.
+    #[error("a restore into the data folder was cut off: run `sealcare-relay restore` again")]
+    Unfinished,
     /// A backup is restored into an empty folder only.
     #[error("the data folder has a store already")]
     Occupied,
