@@ -155,7 +155,7 @@ fn of_transport(error: TransportError) -> Option<&'static str> {
             "The organization has not fetched for a while. Run `sealcare share` again later."
         }
         TransportError::OrganizationNotApproved => {
-            "Tell the organization; its relay's operator has to approve it."
+            "Tell the organization; its relay's operator has to approve it. What you share waits here meanwhile, and stopping works."
         }
         TransportError::Bundle(BundleFault::Tls | BundleFault::Redirect) => {
             "Do not go on: this may not be the organization. Try another network, or ask the organization."

@@ -47,7 +47,7 @@ pub enum TransportError {
     #[error("the relay holds as much for this grant as it may")]
     GrantFull,
     /// The operator has not approved the organization, or has suspended it.
-    #[error("the relay's operator has not approved the organization")]
+    #[error("the relay's operator has not approved the organization, or has suspended it")]
     OrganizationNotApproved,
     /// An older or different bundle than the one that is there.
     #[error("the relay has a newer bundle")]
