@@ -4,6 +4,7 @@
 //! Not here: the SDKs' actors in this process, whose clock and envelopes a story can touch (`world`).
 #![allow(clippy::unwrap_used, reason = "a story that cannot go on fails")]
 
+mod follower;
 mod phone;
 mod stage;
 
@@ -19,6 +20,7 @@ use crate::{
     world::{Ended, Program, Role, TimeTravel, soon},
 };
 
+pub use follower::Follower;
 pub use phone::{PASSPHRASE, Phone};
 pub use stage::{Engine, Stage};
 
@@ -28,6 +30,8 @@ pub const NAME: &str = "Rosa Exemplar";
 pub const BIRTH_DATE: &str = "1961-03-09";
 /// The chart's own number for that person.
 pub const CHART: &str = "urn:oid:2.16.840.1.113883.19.5|MRN-88213";
+/// Exit status of `status` that raises an alarm.
+const ALARMED: i32 = 2;
 /// Between two questions to a program; it is the answer that is awaited.
 const PACE: Duration = Duration::from_millis(50);
 
@@ -212,11 +216,45 @@ impl Cast {
         organization.bundle().epochs().iter().map(|epoch| epoch.key.id()).collect()
     }
 
-    /// The states of the organization's grants.
-    pub async fn grant_states(&self) -> Vec<String> {
-        let status = self.staff_tells(&["status"]).await;
-        let grants = status["grants"].as_array().unwrap().iter();
-        grants.map(|grant| grant["state"].as_str().unwrap().to_owned()).collect()
+    /// The same, while that phone goes on sharing.
+    pub async fn sees_from(&self, phone: &Phone, values: &[&str]) {
+        tokio::select! {
+            () = self.sees(values) => {}
+            () = phone.shares_on() => {}
+        }
+    }
+
+    /// How the gateway stands, with or without an alarm.
+    pub async fn status(&self) -> Value {
+        let ended = self.staff_tries(&["status", "--json"]).await;
+        assert!([0, ALARMED].contains(&ended.status), "{ended:?}");
+        serde_json::from_str(&ended.out).unwrap()
+    }
+
+    /// Asks how the gateway stands until that is as wanted.
+    pub async fn stands(&self, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+        let mut pace = tokio::time::interval(PACE);
+        let asking = async {
+            loop {
+                pace.tick().await;
+                let status = self.status().await;
+                if is_so(&status) {
+                    return status;
+                }
+            }
+        };
+        soon(what, asking).await
+    }
+
+    /// Waits until the organization's only grant is in that state.
+    pub async fn grant_is(&self, state: &str) {
+        self.stands(&format!("a grant is {state}"), |status| status["grants"][0]["state"] == state).await;
+    }
+
+    /// Everything that happens from now on, as the staff's program tells it.
+    pub fn follow(&self) -> Follower {
+        let args = self.stage.staff_args(&self.gateway_data, &["records", "--follow", "--events"]);
+        Follower::new(self.stage.start_printing(Role::Gateway, args))
     }
 
     /// An invitation for the chart's person, on paper.

@@ -93,6 +93,16 @@ impl Phone {
         self.tells(&["status"]).await["grants"][0].take()
     }
 
+    /// Shares again and again, for ever.
+    pub(super) async fn shares_on(&self) {
+        let mut pace = tokio::time::interval(PACE);
+        loop {
+            pace.tick().await;
+            // Somebody who does not answer is asked again.
+            let _ = self.tries(&["share"]).await;
+        }
+    }
+
     /// Shares again and again until its grant is as wanted.
     pub async fn shares_until(&self, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
         let mut pace = tokio::time::interval(PACE);

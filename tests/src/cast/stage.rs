@@ -101,6 +101,11 @@ impl Stage {
         self.today(Program::new(role, args)).start()
     }
 
+    /// Starts a command whose lines will be read.
+    pub(super) fn start_printing(&self, role: Role, args: impl IntoIterator<Item = OsString>) -> Program {
+        self.today(Program::new(role, args)).start_printing()
+    }
+
     pub(super) async fn start_relay(&self, data: &str) -> Program {
         let listen = ([127, 0, 0, 1], self.relay_port).into();
         let relay = Program::relay(&self.place(data), listen, &self.certificates);

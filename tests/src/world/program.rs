@@ -9,8 +9,9 @@ use std::{
 };
 
 use tokio::{
+    io::{AsyncBufReadExt as _, BufReader, Lines},
     net::TcpStream,
-    process::{Child, Command},
+    process::{Child, ChildStdout, Command},
 };
 
 use super::{Certificates, TimeTravel, soon};
@@ -52,6 +53,7 @@ impl Role {
 pub struct Program {
     command: Command,
     child: Option<Child>,
+    lines: Option<Lines<BufReader<ChildStdout>>>,
 }
 
 /// How a program ended.
@@ -71,7 +73,7 @@ impl Program {
         let mut command = Command::new(actor());
         command.env_clear().env(Role::VARIABLE, role.name()).args(args);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
-        Self { command, child: None }
+        Self { command, child: None, lines: None }
     }
 
     /// A relay that keeps its things in `data`.
@@ -128,6 +130,19 @@ impl Program {
     pub fn start(mut self) -> Self {
         self.child = Some(self.command.spawn().unwrap());
         self
+    }
+
+    /// Starts it, for [`Self::next_line`].
+    pub fn start_printing(mut self) -> Self {
+        let mut child = self.command.stdout(Stdio::piped()).spawn().unwrap();
+        self.lines = child.stdout.take().map(|out| BufReader::new(out).lines());
+        self.child = Some(child);
+        self
+    }
+
+    /// The next line that it prints.
+    pub async fn next_line(&mut self) -> String {
+        self.lines.as_mut().unwrap().next_line().await.unwrap().unwrap()
     }
 
     /// Whether it has not ended by itself.

@@ -55,3 +55,25 @@ async fn a_new_root_takes_over_and_nobody_has_to_begin_again() {
     rosa.imports([heart_rate_fhir(2, 62)]).await;
     rosa.shares_all(2).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_follows_is_told_of_everything_that_happens_to_a_grant() {
+    let cast = Cast::start().await;
+    let mut staff = cast.follow();
+    staff.is_told("caught-up").await;
+    let (rosa, code) = cast.sharing_phone("rosa").await;
+    staff.is_told("held").await;
+    staff.is_told("admitted").await;
+    rosa.imports([heart_rate_fhir(1, 61)]).await;
+    rosa.shares_all(1).await;
+    assert_eq!(staff.is_told("record").await["resource"]["valueQuantity"]["value"], 61);
+    rosa.does(&["pause", &code]).await;
+    staff.is_told("paused").await;
+    rosa.does(&["resume", &code]).await;
+    staff.is_told("resumed").await;
+    rosa.does(&["scope", &code, "--types", "lab-result", "--yes"]).await;
+    let changed = staff.is_told("scope-changed").await;
+    assert!(changed.to_string().contains("heart-rate"), "{changed}");
+    rosa.does(&["revoke", &code]).await;
+    assert_eq!(staff.is_told("ended").await["cause"], "revoked");
+}

@@ -41,3 +41,19 @@ async fn on_the_default_engine_kills_lose_nothing_and_a_stop_leaves_no_bytes() {
 async fn on_the_other_engine_kills_lose_nothing_and_a_stop_leaves_no_bytes() {
     from_the_first_word_to_the_last(Engine::Sled).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_suspended_organization_receives_nothing_and_then_everything() {
+    let cast = Cast::start().await;
+    let ((rosa, _), (bea, code)) = (cast.sharing_phone("rosa").await, cast.sharing_phone("bea").await);
+    cast.operator("suspend").await;
+    rosa.imports([heart_rate_fhir(1, 61)]).await;
+    let told = rosa.is_refused(&["share"]).await;
+    assert!(told.contains("operator"), "{told}");
+    bea.does(&["revoke", &code]).await;
+    cast.sees(&[]).await;
+    cast.operator("approve").await;
+    rosa.shares_all(1).await;
+    cast.sees(&["61"]).await;
+    bea.shares_until("the stop is confirmed", |grant| grant["state"] == "revoked").await;
+}

@@ -12,11 +12,11 @@ async fn after_a_month_of_silence_the_copy_is_hidden_until_the_phone_comes_back(
     cast.sees(&["61"]).await;
     cast.later(31).await;
     cast.sees(&[]).await;
-    assert_eq!(cast.grant_states().await, ["lapsed"]);
+    cast.grant_is("lapsed").await;
     rosa.imports([heart_rate_fhir(2, 62)]).await;
     rosa.shares_all(2).await;
     cast.sees(&["61", "62"]).await;
-    assert_eq!(cast.grant_states().await, ["open"]);
+    cast.grant_is("open").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -31,4 +31,17 @@ async fn an_organization_that_nobody_attends_to_changes_its_keys_for_years() {
     cast.sees(&["61", "62", "63", "64", "65", "66", "67"]).await;
     let bea = cast.phone("bea").await;
     cast.connects(&bea).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn before_the_last_key_ends_the_organization_is_alarmed_until_it_signs_new_ones() {
+    let Some(mut cast) = Cast::through_time().await else { return };
+    let is_alarmed = |status: &serde_json::Value| status["alarms"].to_string().contains("keys-ending");
+    cast.stands("all is well", |status| status["alarms"] == serde_json::json!([])).await;
+    cast.later(1_100).await;
+    cast.stands("an alarm is raised", is_alarmed).await;
+    assert!(cast.staff_is_refused(&["status"]).await.contains("alarm"));
+    cast.staff(&["rotate", "--root", &cast.text("root.toml")]).await;
+    cast.stands("all is well again", |status| status["alarms"] == serde_json::json!([])).await;
+    assert_eq!(cast.staff_tries(&["status"]).await.status, 0);
 }
