@@ -1,10 +1,10 @@
-//! Sealcare's measurements: `cargo run --release -p sealcare-benches -- [seal|relay|storage|freeing|dense|all] [--json]`.
+//! Sealcare's measurements: `cargo run --release -p sealcare-benches -- [seal|relay|storage|freeing|import|dense|all] [--json]`.
 //!
 //! Each figure is the median of some rounds with the least and the greatest, and each ratio is taken within a
 //! round, where what is measured and what it is compared with run one after the other: a load from elsewhere
 //! meets both. Nothing here asserts a time.
 //!
-//! Lives here: the command line. What is measured is in `seal`, `relay`, `storage`, `freeing` and `dense`; who acts in it is in
+//! Lives here: the command line. What is measured is in `seal`, `relay`, `storage`, `freeing`, `import` and `dense`; who acts in it is in
 //! `clinic`, `patient`, `courier` and `population`; how figures are kept and printed is in `report`.
 
 mod clinic;
@@ -13,6 +13,7 @@ mod dense;
 mod disk;
 mod envelopes;
 mod freeing;
+mod import;
 mod patient;
 mod population;
 mod processor;
@@ -62,6 +63,8 @@ enum Suite {
     Storage,
     /// What a revocation gives back, on each storage engine.
     Freeing,
+    /// An Apple Health export of 2 GB. Once; takes minutes.
+    Import,
     /// A year of a heart rate each minute, from the file to the organization's confirmation. Once.
     Dense,
     /// All of them.
@@ -69,7 +72,7 @@ enum Suite {
 }
 
 fn main() -> ExitCode {
-    if let Some(status) = courier::run_if_asked() {
+    if let Some(status) = import::run_if_asked().or_else(courier::run_if_asked) {
         return status;
     }
     match measure(&Cli::parse()) {
@@ -99,6 +102,9 @@ fn measure(cli: &Cli) -> anyhow::Result<()> {
     }
     if includes(Suite::Freeing) {
         runtime.block_on(freeing::measure(&mut report, &cli.disk)).context("freeing")?;
+    }
+    if includes(Suite::Import) {
+        import::measure(&mut report, &cli.disk).context("import")?;
     }
     if includes(Suite::Dense) {
         runtime.block_on(dense::measure(&mut report)).context("dense")?;

@@ -3,6 +3,7 @@
 
 mod backlog;
 mod choices;
+mod complete;
 mod crash;
 mod devices;
 mod recovery;
