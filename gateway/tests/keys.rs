@@ -4,7 +4,10 @@
 
 mod world;
 
-use std::fs;
+use std::{fs, sync::Arc, time::Duration};
+
+use sealcare_provider::{Clock as _, Organization, Roots, SystemClock};
+use sealcare_vault::{Unlock, Vault};
 
 use world::World;
 
@@ -81,6 +84,27 @@ async fn a_gateway_is_backed_up_while_it_runs_lost_and_restored() {
     ana.revoke(grant.id).await.unwrap();
     world.wait_for_confirmation(&ana, &grant).await;
     assert!(world.status().contains(r#""state":"revoked""#));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_status_with_an_alarm_ends_with_2_and_says_what_to_see_to() {
+    let mut world = World::new().await;
+    world.lose_gateway();
+    let three_years = Duration::from_hours(3 * 365 * 24);
+    let (founded, rng) = (SystemClock.now().minus(three_years), &mut rand::rng());
+    let unlock = Unlock::SecretFile(world.path("gateway.key"));
+    let vault = Arc::new(Vault::create(&world.path("gateway/vault"), &unlock, rng).unwrap());
+    let roots = Roots::draw("clinic.example".parse().unwrap(), rng);
+    let relay = "https://relay.example:7443".parse().unwrap();
+    drop(Organization::found(vault, &roots, &relay, founded, rng).unwrap());
+    let (text, json) = (world.run(&["status"]).says_with(2), world.run(&["status", "--json"]).says_with(2));
+    assert!(text.contains("ALARM: the root's signature for the gateway's keys ends within 60 days"));
+    for alarm in ["keys-ending", "bundle-unpublished", "relay-unreached"] {
+        assert!(json.contains(&format!(r#""alarm":"{alarm}""#)), "{alarm}");
+    }
+    roots.write(&world.path("roots-of-three-years.toml")).unwrap();
+    world.run(&["rotate", "--root", &world.name("roots-of-three-years.toml")]).succeeds();
+    assert!(!world.run(&["status", "--json"]).says_with(2).contains("keys-ending"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

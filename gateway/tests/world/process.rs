@@ -34,6 +34,12 @@ impl Ended {
         String::from_utf8(self.0.stdout).unwrap().trim_end().to_owned()
     }
 
+    /// Its standard output, with this exit status.
+    pub(crate) fn says_with(self, status: i32) -> String {
+        assert_eq!(self.0.status.code(), Some(status), "{}", String::from_utf8_lossy(&self.0.stderr));
+        String::from_utf8(self.0.stdout).unwrap()
+    }
+
     /// With this exit status and words for people.
     pub(crate) fn ends_with(self, status: i32) {
         let text = String::from_utf8_lossy(&self.0.stderr);
