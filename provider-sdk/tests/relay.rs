@@ -1,11 +1,23 @@
 //! The subscriber against a real relay on loopback: register, receive, reply, stop, confirm.
 #![allow(clippy::unwrap_used)] // a test's failure is a panic
 
+#[path = "world/loopback.rs"]
+mod loopback;
 mod world;
 
-use std::{net::TcpListener, path::Path, sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use sealcare_provider::{
+    Clock as _, DirectoryChannel, Halted, InvitationChannel, LinkState, Organization, ProviderError, Roots,
+    Subscriber, SystemClock,
+};
+use sealcare_relay::operator::{self, OrganizationCommand, Output};
+use sealcare_transport::DepositOutcome;
+use sealcare_vault::Vault;
+use tokio_util::sync::CancellationToken;
+
+use loopback::{Loopback, PATIENCE, confirmation, reply, told};
 use sealcare_protocol::{DepositKey, RelayOrigin, Reply, ReplyKey, Revocation, Timestamp};
 use sealcare_provider::{
     Clock, DirectoryChannel, Halted, InvitationChannel, LinkState, Organization, OrganizationState,
@@ -21,113 +33,6 @@ use sealcare_vault::{Unlock, Vault};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use world::{Patient, heart_rate, seal};
-
-/// Longest that anything here may take on a busy machine.
-const PATIENCE: Duration = Duration::from_mins(1);
-
-struct Loopback {
-    dir: tempfile::TempDir,
-    origin: RelayOrigin,
-    trust: Trust,
-    tasks: JoinSet<()>,
-    stop: CancellationToken,
-}
-
-impl Loopback {
-    async fn start() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-        let (certificate, key) = (dir.path().join("cert.pem"), dir.path().join("key.pem"));
-        std::fs::write(&certificate, made.cert.pem()).unwrap();
-        std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let origin: RelayOrigin = format!("https://localhost:{port}").parse().unwrap();
-        let listen = ([127, 0, 0, 1], port).into();
-        let config =
-            Config::new(dir.path().join("relay"), listen, origin.clone(), TlsFiles { certificate, key });
-        let relay = Relay::bind(config).await.unwrap();
-        let exceptions = Exceptions {
-            root_certificates_pem: made.cert.pem().into_bytes(),
-            addresses: [("localhost".to_owned(), [127, 0, 0, 1].into())].into(),
-        };
-        let (stop, mut tasks) = (CancellationToken::new(), JoinSet::new());
-        let stopping = stop.clone();
-        tasks.spawn(async move { relay.serve(stopping.cancelled_owned()).await.unwrap() });
-        Self { dir, origin, trust: exceptions.into_trust().unwrap(), tasks, stop }
-    }
-
-    fn vault(&self) -> (std::path::PathBuf, Unlock) {
-        (self.dir.path().join("vault"), Unlock::SecretFile(self.dir.path().join("vault.key")))
-    }
-
-    /// Founded, registered and approved.
-    async fn clinic(&self) -> Arc<Organization> {
-        self.clinic_founded(SystemClock.now()).await
-    }
-
-    async fn clinic_founded(&self, at: Timestamp) -> Arc<Organization> {
-        let rng = &mut rand::rng();
-        let (dir, unlock) = self.vault();
-        let vault = Arc::new(Vault::create(&dir, &unlock, rng).unwrap());
-        let roots = Roots::draw("clinic.example".parse().unwrap(), rng);
-        let now = SystemClock.now();
-        let clinic = Organization::found(vault, &roots, &self.origin, at, rng).unwrap();
-        clinic.rotate(now, rng).unwrap();
-        let clinic = Arc::new(clinic);
-        let directory = DirectoryChannel::new(&self.origin, &self.trust).unwrap();
-        assert_eq!(clinic.register(&directory, now).await.unwrap(), OrganizationState::Pending);
-        let approve = OrganizationCommand::Approve { domain: "clinic.example".to_owned() };
-        operator::run(Path::new(&self.dir.path().join("relay")), approve, Output::Text).await.unwrap();
-        assert_eq!(clinic.register(&directory, now).await.unwrap(), OrganizationState::Approved);
-        clinic
-    }
-
-    fn subscribe(&mut self, clinic: &Arc<Organization>) -> CancellationToken {
-        let subscriber = Subscriber::new(Arc::clone(clinic), &self.trust, Arc::new(SystemClock)).unwrap();
-        let stop = self.stop.child_token();
-        let stopping = stop.clone();
-        self.tasks.spawn(async move { subscriber.run(stopping).await.unwrap() });
-        stop
-    }
-
-    fn channel(&self, key: DepositKey) -> PatientChannel {
-        PatientChannel::new(&self.origin, key, &self.trust, Arc::new(SystemClock)).unwrap()
-    }
-
-    async fn end(mut self) {
-        self.stop.cancel();
-        while self.tasks.join_next().await.transpose().unwrap().is_some() {}
-    }
-}
-
-/// Takes up events until `count` are told.
-async fn told(clinic: &Arc<Organization>, count: usize) -> Vec<String> {
-    let mut told = Vec::new();
-    let waiting = async {
-        while told.len() < count {
-            clinic.events_arrived().await;
-            told.extend(world::tell(clinic));
-        }
-    };
-    tokio::time::timeout(PATIENCE, waiting).await.unwrap();
-    told
-}
-
-/// Asks the relay until it has a reply that tells `next`.
-async fn reply(channel: &PatientChannel, key: &ReplyKey, next: u64) -> Reply {
-    let asking = async {
-        let mut pace = tokio::time::interval(Duration::from_millis(50));
-        loop {
-            pace.tick().await;
-            let replies = channel.fetch_replies(&[*key.session()]).await.unwrap();
-            let opened = replies.first().map(|reply| key.open(reply).unwrap().0);
-            if let Some(reply) = opened.filter(|reply| reply.next_sequence == next) {
-                return reply;
-            }
-        }
-    };
-    tokio::time::timeout(PATIENCE, asking).await.unwrap()
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_share_arrives_is_answered_stopped_and_confirmed() {
@@ -207,22 +112,6 @@ fn copy_folder(from: &Path, to: &Path) {
             std::fs::copy(&path, &to).unwrap();
         }
     }
-}
-
-async fn confirmation(
-    channel: &PatientChannel,
-    revocation: &Revocation,
-) -> sealcare_protocol::UnverifiedConfirmation {
-    let asking = async {
-        let mut pace = tokio::time::interval(Duration::from_millis(50));
-        loop {
-            pace.tick().await;
-            if let Some(confirmation) = channel.revoke_grant(revocation).await.unwrap() {
-                return confirmation;
-            }
-        }
-    };
-    tokio::time::timeout(PATIENCE, asking).await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
