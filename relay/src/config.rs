@@ -25,6 +25,8 @@ const SHUTDOWN_SECS: u64 = 10;
 const SHUTDOWN_SECS_MAX: u64 = 600;
 const CONNECTIONS: usize = 12_000;
 const NETWORK_CONNECTIONS: usize = 256;
+/// With the largest requests 512 MiB.
+const CALLS: usize = 1_024;
 const GRANT_MEBIBYTES: u64 = 1 << 10;
 const SWEEP_SECS: u64 = 60;
 const RECLAIM_SECS: u64 = 600;
@@ -70,6 +72,8 @@ pub struct Config {
     pub connections_max: usize,
     /// Connections at a time from one IPv4 address or IPv6 /64, this machine's own apart.
     pub network_connections_max: usize,
+    /// Calls under way at a time; one network has a quarter of them, this machine's own apart.
+    pub calls_max: usize,
     /// Bytes that a grant may hold, whatever its ticket allows.
     pub grant_bytes_max: u64,
     /// Free bytes on the disk below which no deposit is taken.
@@ -140,6 +144,7 @@ struct File {
     reclaim_secs: Option<u64>,
     connections_max: Option<usize>,
     network_connections_max: Option<usize>,
+    calls_max: Option<usize>,
     grant_mebibytes_max: Option<u64>,
     free_mebibytes_min: Option<u64>,
     tls: Option<TlsFiles>,
@@ -166,6 +171,7 @@ impl Config {
             ops_listen: None,
             connections_max: CONNECTIONS,
             network_connections_max: NETWORK_CONNECTIONS,
+            calls_max: CALLS,
             grant_bytes_max: GRANT_MEBIBYTES << 20,
             free_bytes_min: FREE_BYTES_MIN,
             sweep_every: Duration::from_secs(SWEEP_SECS),
@@ -230,6 +236,7 @@ fn merge(file: File, over: Overrides) -> Result<Config> {
     let network = file.network_connections_max;
     config.network_connections_max =
         bounded("network_connections_max", network, 1..=1_000_000, NETWORK_CONNECTIONS)?;
+    config.calls_max = bounded("calls_max", file.calls_max, 1..=65_536, CALLS)?;
     let grant = bounded("grant_mebibytes_max", file.grant_mebibytes_max, 1..=1 << 30, GRANT_MEBIBYTES)?;
     config.grant_bytes_max = grant << 20;
     let shutdown = bounded("shutdown_secs", file.shutdown_secs, 1..=SHUTDOWN_SECS_MAX, SHUTDOWN_SECS)?;

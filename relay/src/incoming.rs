@@ -63,26 +63,26 @@ struct Place {
     _network: NetworkPlace,
 }
 
-/// How many connections each network has.
+/// How many connections, or calls, each network has.
 #[derive(Clone)]
-struct Networks {
+pub(crate) struct Networks {
     each_max: usize,
     counts: Arc<Mutex<HashMap<IpAddr, usize>>>,
 }
 
-struct NetworkPlace {
+pub(crate) struct NetworkPlace {
     of: IpAddr,
     counts: Arc<Mutex<HashMap<IpAddr, usize>>>,
 }
 
 impl Networks {
-    fn new(each_max: usize) -> Self {
+    pub(crate) fn new(each_max: usize) -> Self {
         Self { each_max, counts: Arc::default() }
     }
 
-    /// A place for a connection from `address`, if its network has one left. The machine itself has as many
+    /// A place for one more from `address`, if its network has one left. The machine itself has as many
     /// as it likes: what runs here is the operator's.
-    fn enter(&self, address: IpAddr) -> Option<NetworkPlace> {
+    pub(crate) fn enter(&self, address: IpAddr) -> Option<NetworkPlace> {
         let of = network(address);
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let count = counts.entry(of).or_default();

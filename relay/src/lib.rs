@@ -9,6 +9,7 @@
 
 mod api;
 mod auth;
+mod calls;
 pub mod config;
 mod delivery_hook;
 mod error;

@@ -6,6 +6,7 @@ use std::{
     fs, io, net::SocketAddr, os::unix::fs::PermissionsExt as _, path::Path, sync::Arc, time::Duration,
 };
 
+use axum::middleware::from_fn_with_state;
 use sealcare_proto::{
     DESCRIPTORS,
     v1::{
@@ -33,6 +34,7 @@ use crate::{
         stream_places::StreamPlaces,
     },
     auth::{self, Auth},
+    calls::{Calls, bound},
     config::Config,
     error::{Error, Result},
     incoming::{connections, tls_config},
@@ -170,7 +172,7 @@ impl Relay {
             Sweeper { store, clock, schedule: config.schedule(), revoked, closing: closing.clone() };
         tasks.spawn(sweeper.run());
         let (reporter, health) = tonic_health::server::health_reporter();
-        let router = server().add_routes(routes(services, &reporter, health).await?);
+        let router = server().add_routes(routes(services, config.calls_max, &reporter, health).await?);
         let stopping = closing.clone();
         tasks.spawn(async move {
             stopping.cancelled().await;
@@ -223,6 +225,7 @@ fn server() -> Server {
 /// The services of the relay's port.
 async fn routes(
     services: Services,
+    calls_max: usize,
     reporter: &HealthReporter,
     health: HealthServer<impl Health>,
 ) -> Result<Routes> {
@@ -239,12 +242,14 @@ async fn routes(
     let directory = DirectoryServiceServer::new(Directory(services.clone()));
     let plain = auth::routes(services.auth)
         .layer(axum::extract::DefaultBodyLimit::max(auth::TOKEN_REQUEST_BYTES_MAX));
-    Ok(Routes::from(plain)
+    let calls = Arc::new(Calls::new(calls_max));
+    let routes = Routes::from(plain)
         .add_service(health)
         .add_service(reflection)
         .add_service(mailbox.max_decoding_message_size(REQUEST_BYTES_MAX))
         .add_service(delivery.max_decoding_message_size(REQUEST_BYTES_MAX))
-        .add_service(directory.max_decoding_message_size(REQUEST_BYTES_MAX)))
+        .add_service(directory.max_decoding_message_size(REQUEST_BYTES_MAX));
+    Ok(routes.into_axum_router().layer(from_fn_with_state(calls, bound)).into())
 }
 
 async fn open_store(config: &Config) -> Result<Arc<dyn Store>> {

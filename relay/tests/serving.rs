@@ -3,7 +3,7 @@
 
 mod actors;
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use actors::{
     ORIGIN, Organization, Patient, Running, bearing, config, data, mirrored, reason, request_token,
@@ -221,6 +221,60 @@ async fn knocking_too_often_is_refused() {
         clinic.register(&relay).await.unwrap();
     }
     assert_eq!(reason(&clinic.register(&relay).await.unwrap_err()), Reason::RateLimited);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_above_the_bound_are_refused_at_once() {
+    let relay = Running::start_with(|config| config.calls_max = 1).await;
+    let clinic = Organization::open(&relay, DOMAIN).await;
+    let mut ana = Patient::of(&relay, &clinic).await;
+    let (mut delivery, token) = clinic.delivery(&relay).await;
+    // A subscription that never starts is a call under way.
+    let (starts, requests) = tokio::sync::mpsc::channel::<wire::SubscribeRequest>(1);
+    let mut under_way = tokio::task::JoinSet::new();
+    under_way.spawn(async move {
+        let requests = tokio_stream::wrappers::ReceiverStream::new(requests);
+        delivery.subscribe(bearing(&token, requests)).await.map(drop)
+    });
+    let refused = loop {
+        if let Err(refused) = ana.status().await {
+            break refused;
+        }
+    };
+    assert_eq!(reason(&refused), Reason::RateLimited);
+    drop(starts);
+    assert_eq!(reason(&under_way.join_next().await.unwrap().unwrap().unwrap_err()), Reason::Malformed);
+    assert!(ana.status().await.is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_wakes_the_sweep() {
+    let hour = Duration::from_hours(1);
+    let relay = Running::start_with(|config| (config.sweep_every, config.reclaim_every) = (hour, hour)).await;
+    let clinic = Organization::open(&relay, DOMAIN).await;
+    let mut ana = Patient::of(&relay, &clinic).await;
+    let mut sealed = data(1, 0).to_vec();
+    let marker: [u8; 32] = rand::random();
+    sealed[100..132].copy_from_slice(&marker);
+    ana.deposit(vec![clinic.init(1), sealed.into()]).await.unwrap();
+    let store = relay.folder.path().join("data/store");
+    assert!(holds(&store, &marker));
+    ana.revoke(&clinic).await.unwrap();
+    let swept = async {
+        while holds(&store, &marker) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), swept).await.unwrap();
+}
+
+/// Whether a file below `folder` has these bytes; files that go away meanwhile have not.
+fn holds(folder: &Path, bytes: &[u8]) -> bool {
+    std::fs::read_dir(folder).into_iter().flatten().flatten().any(|entry| {
+        let path = entry.path();
+        path.is_dir() && holds(&path, bytes)
+            || std::fs::read(&path).is_ok_and(|file| file.windows(bytes.len()).any(|window| window == bytes))
+    })
 }
 
 #[tokio::test(flavor = "multi_thread")]
