@@ -18,20 +18,6 @@ use sealcare_vault::Vault;
 use tokio_util::sync::CancellationToken;
 
 use loopback::{Loopback, PATIENCE, confirmation, reply, told};
-use sealcare_protocol::{DepositKey, RelayOrigin, Reply, ReplyKey, Revocation, Timestamp};
-use sealcare_provider::{
-    Clock, DirectoryChannel, Halted, InvitationChannel, LinkState, Organization, OrganizationState,
-    ProviderError, Roots, Subscriber, SystemClock, Trust, danger::Exceptions,
-};
-use sealcare_relay::{
-    Config, Relay,
-    config::TlsFiles,
-    operator::{self, OrganizationCommand, Output},
-};
-use sealcare_transport::{DepositOutcome, PatientChannel};
-use sealcare_vault::{Unlock, Vault};
-use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 use world::{Patient, heart_rate, seal};
 
 #[tokio::test(flavor = "multi_thread")]
