@@ -14,8 +14,8 @@ use anyhow::Context as _;
 use bytes::Bytes;
 use sealcare_protocol::{DepositKey, EncodedBody, SenderSession, SystemClock};
 use sealcare_transport::{
-    Cursor, Delivery, DepositOutcome, DirectoryChannel, LaneRange, OrganizationChannel, PatientChannel,
-    Subscription,
+    Cursor, Delivery, DepositOutcome, DepositStream, DirectoryChannel, LaneRange, OrganizationChannel,
+    PatientChannel, StreamAnswer, Subscription,
 };
 use tokio::task::JoinSet;
 
@@ -30,8 +30,13 @@ use crate::{
 
 /// Patients who deposit at the same time, each on its own connection.
 const PATIENTS: usize = 16;
-/// Envelopes in a deposit, and how many deposits each patient makes in a round.
-const SHAPES: [(usize, usize); 3] = [(1, 400), (10, 200), (100, 40)];
+/// What each patient does in a round.
+const SHAPES: [Shape; 4] = [
+    Shape { batch: 1, deposits: 400, way: Way::Calls },
+    Shape { batch: 10, deposits: 200, way: Way::Calls },
+    Shape { batch: 100, deposits: 40, way: Way::Stream },
+    Shape { batch: 100, deposits: 40, way: Way::Calls },
+];
 /// Bytes of a padded body.
 const BODY_BYTES: u32 = 1_024;
 /// Envelopes that may be under way to the subscriber.
@@ -41,6 +46,23 @@ const SETTLED_WITHIN: Duration = Duration::from_mins(2);
 const SETTLED_AGAIN: Duration = Duration::from_millis(5);
 /// Envelopes after which the subscriber gives credit and acknowledges.
 const CREDIT_STEP: u32 = 2_000;
+
+/// How deposits go up.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Way {
+    /// One after another, each a signed call.
+    Calls,
+    /// On one stream, as many unanswered as may be.
+    Stream,
+}
+
+#[derive(Clone, Copy)]
+struct Shape {
+    /// Envelopes in a deposit.
+    batch: usize,
+    deposits: usize,
+    way: Way,
+}
 
 /// A patient's session at the relay.
 struct Depositor {
@@ -86,16 +108,16 @@ pub(crate) async fn measure(report: &mut Report, disk: &Path) -> anyhow::Result<
     settled(&depositors, acknowledging).await?;
     report.begin("relay (TLS, 1 KiB, 16 patients, clients on the same processors)");
     for _ in 0..report.rounds() {
-        for (batch, deposits) in SHAPES {
+        for shape @ Shape { batch, deposits, way } in SHAPES {
             let before = courier.commits().await?;
-            let (took, returned) = deposit(&courier, depositors, batch, deposits).await?;
+            let (took, returned) = deposit(&courier, depositors, shape).await?;
             depositors = returned;
             let group = courier.commits().await?.group_since(before);
             let count = PATIENTS * batch * deposits;
             let plain = append(folder.path(), group * real(batch as u64), count).await?;
-            add_deposits(report, batch, count, &took, group, plain);
+            add_deposits(report, shape, count, &took, group, plain);
             // Only a full mailbox tells how fast it is emptied.
-            if batch == 100 {
+            if batch == 100 && way == Way::Calls {
                 deliver(report, &courier, &mut subscriber, &depositors, count).await?;
             } else {
                 let acknowledging = subscriber.drain(count, Receipt::Acknowledged).await?;
@@ -107,8 +129,10 @@ pub(crate) async fn measure(report: &mut Report, disk: &Path) -> anyhow::Result<
     Ok(())
 }
 
-fn add_deposits(report: &mut Report, batch: usize, count: usize, took: &Took, group: f64, plain: Duration) {
-    let name = |what: &str| format!("deposit, batches of {batch}: {what}");
+fn add_deposits(report: &mut Report, shape: Shape, count: usize, took: &Took, group: f64, plain: Duration) {
+    let Shape { batch, way, .. } = shape;
+    let way = if way == Way::Stream { " on a stream" } else { "" };
+    let name = |what: &str| format!("deposit, batches of {batch}{way}: {what}");
     let rate = real(count as u64) / took.wall.as_secs_f64();
     report.add(&name("rate"), "envelopes/s", rate);
     report.add(&name("relay CPU"), "us/envelope", took.processor.as_secs_f64() * 1e6 / real(count as u64));
@@ -159,6 +183,28 @@ impl Depositor {
         Ok(Self { channel, session: init.session })
     }
 
+    async fn call(&self, batches: Vec<Vec<Bytes>>) -> anyhow::Result<()> {
+        for envelopes in batches {
+            let outcome = self.channel.deposit(envelopes).await?;
+            anyhow::ensure!(outcome == DepositOutcome::Stored, "a deposit was not stored");
+        }
+        Ok(())
+    }
+
+    async fn stream(&self, batches: Vec<Vec<Bytes>>) -> anyhow::Result<()> {
+        let mut stream = self.channel.deposit_stream().await?;
+        for envelopes in batches {
+            while !stream.has_room() {
+                take_answer(&mut stream).await?;
+            }
+            stream.send(envelopes).await?;
+        }
+        while stream.unanswered() > 0 {
+            take_answer(&mut stream).await?;
+        }
+        Ok(())
+    }
+
     fn seal(&mut self, batch: usize, deposits: usize) -> anyhow::Result<Vec<Vec<Bytes>>> {
         let body = EncodedBody::from_kept(&BODY_BYTES.to_be_bytes())?;
         let mut seal = || Ok(Bytes::from(self.session.seal(&body, &mut rand::rng())?));
@@ -166,12 +212,17 @@ impl Depositor {
     }
 }
 
+async fn take_answer(stream: &mut DepositStream) -> anyhow::Result<()> {
+    let answer = stream.answer().await?;
+    anyhow::ensure!(matches!(answer, StreamAnswer::Stored(_)), "a batch on a stream was not stored");
+    Ok(())
+}
+
 /// All patients deposit, each one batch after another; sealing is done before the clock starts.
 async fn deposit(
     courier: &Courier,
     mut depositors: Vec<Depositor>,
-    batch: usize,
-    deposits: usize,
+    Shape { batch, deposits, way }: Shape,
 ) -> anyhow::Result<(Took, Vec<Depositor>)> {
     let sealed = depositors.iter_mut().map(|depositor| depositor.seal(batch, deposits));
     let sealed = sealed.collect::<anyhow::Result<Vec<_>>>()?;
@@ -179,9 +230,9 @@ async fn deposit(
     let start = Started::now(courier)?;
     for (depositor, batches) in depositors.into_iter().zip(sealed) {
         tasks.spawn(async move {
-            for envelopes in batches {
-                let outcome = depositor.channel.deposit(envelopes).await?;
-                anyhow::ensure!(outcome == DepositOutcome::Stored, "a deposit was not stored");
+            match way {
+                Way::Calls => depositor.call(batches).await?,
+                Way::Stream => depositor.stream(batches).await?,
             }
             Ok(depositor)
         });
