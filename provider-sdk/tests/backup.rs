@@ -3,10 +3,8 @@
 
 mod world;
 
-use std::sync::Arc;
-
 use sealcare_protocol::Person;
-use sealcare_provider::{Organization, ProviderError, Timestamp};
+use sealcare_provider::{Organization, ProviderError};
 use sealcare_vault::{KeyRange, ReadTransaction, Space, Unlock, Vault, VaultError};
 
 use world::{Clinic, DAY, NOW, heart_rate, seal, sharing};
@@ -127,11 +125,12 @@ fn a_restored_organization_goes_on_above_the_numbers_that_it_forgot() {
         clinic.org().renew(&roots.delegate(&offer, old, clinic.now).unwrap(), clinic.now).unwrap();
     };
     clinic.now = NOW.plus(DAY);
-    renew(&clinic);
+    // Twice: counting up from what the backup has would not be enough.
+    (0..2).for_each(|_| renew(&clinic));
     let seen = clinic.org().bundle().pin();
-    clinic.now = Timestamp::from_millis(clinic.now.plus(DAY).as_millis());
+    clinic.now = clinic.now.plus(DAY);
     clinic.come_back(&backup);
-    assert!(seen.check(&Arc::clone(&clinic.org().bundle())).is_err(), "its keys are from before");
+    assert!(seen.check(&clinic.org().bundle()).is_err(), "its keys are from before");
     renew(&clinic);
     assert_eq!(seen.check(&clinic.org().bundle()), Ok(()));
 }
