@@ -42,6 +42,15 @@ enum StreamEnd {
     Settled(Settled),
 }
 
+/// Whether a stream has what it can take.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Filled {
+    /// It has, or there is no more.
+    Enough,
+    /// The patient chose otherwise.
+    Dropped,
+}
+
 /// A grant's deposits in one pass.
 pub(crate) struct Deposits<'a> {
     grant: GrantId,
@@ -152,7 +161,9 @@ impl Patient {
             Some(Ok(stream)) => stream,
         };
         loop {
-            self.fill(grant, &mut stream, &mut flights).await?;
+            if self.fill(grant, &mut stream, &mut flights).await? == Filled::Dropped {
+                return Ok(StreamEnd::Settled(Settled::Dropped));
+            }
             let Some(oldest) = flights.front() else {
                 deposits.stream = Some(stream);
                 return Ok(StreamEnd::Done);
@@ -186,7 +197,7 @@ impl Patient {
         grant: GrantId,
         stream: &mut DepositStream,
         flights: &mut VecDeque<Flight>,
-    ) -> Result<()> {
+    ) -> Result<Filled> {
         while stream.has_room() {
             let sent = stream.unanswered();
             if sent == flights.len() {
@@ -194,15 +205,19 @@ impl Patient {
                     Some(last) => self.flight_after(grant, last).await?,
                     None => self.next_flight(grant).await?,
                 };
-                let Some(sealed) = sealed else { return Ok(()) };
+                let Some(sealed) = sealed else { break };
                 flights.push_back(sealed);
             }
-            // A stream that is over says so when it is asked for its answer.
-            if stream.send(flights[sent].envelopes.clone()).await.is_err() {
-                return Ok(());
+            let flight = &flights[sent];
+            let sending = async { Ok(stream.send(flight.envelopes.clone()).await) };
+            match self.while_in_flight(grant, flight, sending).await? {
+                None => return Ok(Filled::Dropped),
+                Some(Ok(())) => {}
+                // A stream that is over says so when it is asked for its answer.
+                Some(Err(_)) => break,
             }
         }
-        Ok(())
+        Ok(Filled::Enough)
     }
 
     /// Begins `call` only while the grant is active and `flight` is its batch, and drops it as soon as that is no
