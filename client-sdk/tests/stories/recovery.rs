@@ -8,10 +8,13 @@ use sealcare_client::{
 };
 use sealcare_protocol::{GrantState as Flow, Scope, UnverifiedTerms};
 
-use crate::world::{
-    World, accept, import,
-    organization::{Answer, TestOrganization},
-    share,
+use crate::{
+    crash::Crash,
+    world::{
+        World, accept, import,
+        organization::{Answer, TestOrganization},
+        share,
+    },
 };
 
 const HEART: &[RecordType] = &[RecordType::HeartRate];
@@ -263,4 +266,41 @@ async fn a_device_at_hand_shuts_the_stolen_one_out_of_what_that_accepted_alone_t
     let is_revoked = |grant: &GrantStatus| matches!(grant.state, GrantState::Revoked { .. });
     assert!(stopped.len() == 2 && stopped.iter().all(is_revoked), "{stopped:?}");
     phone.shut_out_stolen().await.unwrap();
+}
+
+/// A recovery that is cut off after 1, 2, 3 … polls, again and again, until it has come to its end.
+async fn recovered_in_pieces(world: &World, sheet: &RecoverySheet, how: Recovery) -> Patient {
+    let mut ana = recover(world, "pieces", sheet, how).await;
+    for polls in 1..40 {
+        let searching = Box::pin(ana.search(&|_| ()));
+        Crash { future: searching, polls_left: polls }.await;
+        drop(ana);
+        ana = world.reopen_when_closed("pieces").await;
+    }
+    assert!(ana.search(&|_| ()).await.unwrap().failures.is_empty());
+    ana
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recovery_that_is_cut_anywhere_finds_everything_once() {
+    for how in [Recovery::Keep, Recovery::Stolen] {
+        let world = World::new().await;
+        let (mut clinic, phone) = sharing_phone(&world).await;
+        let mut second = world.organization().await;
+        accept(&phone, &second.invite(&world), HEART).await;
+        exchange(&world, &mut second, &phone).await;
+        let ana = recovered_in_pieces(&world, &sheet_of(&phone).await, how).await;
+        for _ in 0..2 {
+            share(&ana).await;
+            clinic.receive(&world, Answer::Sealed).await;
+            second.receive(&world, Answer::Sealed).await;
+        }
+        share(&ana).await;
+        let grants = ana.status().await.unwrap();
+        let is_as_wished = |grant: &GrantStatus| match how {
+            Recovery::Stolen => matches!(grant.state, GrantState::Revoked { .. }),
+            Recovery::Keep | Recovery::Ask => grant.state == GrantState::Active && grant.recovery.is_none(),
+        };
+        assert!(grants.len() == 2 && grants.iter().all(is_as_wished), "{how:?}: {grants:?}");
+    }
 }
