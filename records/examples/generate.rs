@@ -13,7 +13,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let [days, path] = &arguments[..] else { return Err("DAYS FILE".into()) };
     let days = days.parse()?;
     let mut file = BufWriter::new(File::create(path)?);
-    if path.ends_with(".zip") {
+    if std::path::Path::new(path).extension().is_some_and(|ending| ending == "zip") {
         let mut archive = ZipWriter::new(file);
         let options = SimpleFileOptions::default().large_file(true);
         archive.start_file("apple_health_export/export.xml", options)?;

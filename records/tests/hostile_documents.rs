@@ -25,8 +25,8 @@ fn billion_laughs() -> String {
 }
 
 fn with_attributes(count: usize) -> String {
-    let attributes: String = (0..count).map(|at| format!(" a{at}=\"\"")).collect();
-    health(&format!("{HEART_RATE}{attributes}/>"))
+    let attributes: Vec<_> = (0..count).map(|at| format!(" a{at}=\"\"")).collect();
+    health(&format!("{HEART_RATE}{}/>", attributes.concat()))
 }
 
 fn utf16(text: &str) -> Vec<u8> {

@@ -26,7 +26,7 @@ pub(super) struct Held {
 #[derive(Default)]
 pub(super) struct Origins {
     known: HashMap<u128, usize>,
-    origins: Vec<Origin>,
+    list: Vec<Origin>,
     bytes: usize,
 }
 
@@ -59,7 +59,7 @@ impl Held {
     pub(super) fn draft(&self, origins: &Origins) -> Draft {
         let mut texts = self.text.split(SEPARATOR).map(str::to_owned);
         let mut next = || texts.next().unwrap_or_default();
-        let origin = &origins.origins[self.origin];
+        let origin = &origins.list[self.origin];
         Draft {
             kind: self.kind,
             source: origin.source.clone(),
@@ -93,9 +93,9 @@ impl Origins {
             return place;
         }
         self.bytes += HELD_OVERHEAD_BYTES + texts.into_iter().map(String::len).sum::<usize>();
-        self.origins.push(origin);
-        self.known.insert(key, self.origins.len() - 1);
-        self.origins.len() - 1
+        self.list.push(origin);
+        self.known.insert(key, self.list.len() - 1);
+        self.list.len() - 1
     }
 }
 
@@ -117,12 +117,14 @@ mod tests {
                 ("startDate", "s"),
                 ("endDate", ""),
             ];
-            attributes.into_iter().for_each(|(name, value)| draft.set(name, value.to_owned()));
+            for (name, value) in attributes {
+                draft.set(name, value.to_owned());
+            }
             draft.annotate("HKWasUserEntered", "1");
             draft
         };
         let (first, second) = (Held::new(draft("118"), &mut origins), Held::new(draft("119"), &mut origins));
-        assert_eq!(origins.origins.len(), 1);
+        assert_eq!(origins.list.len(), 1);
         assert!(first.bytes() > HELD_OVERHEAD_BYTES && origins.bytes() > HELD_OVERHEAD_BYTES);
         for (held, value) in [(first, "118"), (second, "119")] {
             let back = held.draft(&origins);

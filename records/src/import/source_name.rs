@@ -71,7 +71,9 @@ mod tests {
     fn a_file_has_a_source_when_all_of_its_records_have_that_one() {
         let seen = |names: &[Option<&str>]| {
             let mut seen = SourceSeen::default();
-            names.iter().for_each(|name| seen.note(name.map(SourceName::server)));
+            for name in names {
+                seen.note(name.map(SourceName::server));
+            }
             seen.into_name()
         };
         assert_eq!(seen(&[Some("a"), Some("a")]), Some(SourceName::server("a")));
