@@ -52,3 +52,24 @@ async fn an_exports_clinical_records_are_shared_like_all_others() {
     rosa.shares_all(1).await;
     cast.sees(&["XK-77"]).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn broken_and_hostile_files_are_refused_whole_and_by_place() {
+    let cast = Cast::start().await;
+    let rosa = cast.phone("rosa").await;
+    let good = generated(1);
+    let (cut, broken) = (&good[..good.len() / 2], [&good, &b"</HealthData>"[..]].concat());
+    let bomb = vec![b' '; 64 << 20];
+    for (content, place) in [
+        (cut.to_vec(), "byte"),
+        (broken, "byte"),
+        (archive(&[("../export.xml", &good)]), "entry 0"),
+        (archive(&[(EXPORT, &bomb)]), "byte"),
+        (archive(&[(EXPORT, &good)])[..20_000].to_vec(), "archive"),
+        (b"not an export".to_vec(), "file"),
+    ] {
+        let told = rosa.is_refused(&["import", "--yes", &cast.file("hostile", content)]).await;
+        assert!(told.contains(place), "{place}: {told}");
+    }
+    assert_eq!(rosa.tells(&["status"]).await["records"]["heart-rate"], 0, "nothing of them was taken");
+}

@@ -57,6 +57,31 @@ async fn a_new_root_takes_over_and_nobody_has_to_begin_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_from_a_backup_shows_nothing_revoked_and_has_everything_sent_again() {
+    let Some(mut cast) = Cast::through_time().await else { return };
+    let ((rosa, _), (bea, code)) = (cast.sharing_phone("rosa").await, cast.sharing_phone("bea").await);
+    rosa.imports([heart_rate_fhir(1, 61)]).await;
+    bea.imports([heart_rate_fhir(2, 62)]).await;
+    rosa.shares_all(1).await;
+    bea.shares_all(1).await;
+    cast.sees(&["61", "62"]).await;
+    cast.staff(&["backup", &cast.text("backup")]).await;
+    bea.does(&["revoke", &code]).await;
+    bea.shares_until("the stop is confirmed", |grant| grant["state"] == "revoked").await;
+    cast.restore_gateway("backup").await;
+    cast.sees(&[]).await;
+    rosa.imports([heart_rate_fhir(3, 63)]).await;
+    for _ in 0..2 {
+        rosa.does(&["share"]).await;
+        cast.later(2).await;
+    }
+    cast.sees_from(&rosa, &["61", "63"]).await;
+    bea.imports([heart_rate_fhir(4, 64)]).await;
+    bea.does(&["share"]).await;
+    cast.sees(&["61", "63"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn whoever_follows_is_told_of_everything_that_happens_to_a_grant() {
     let cast = Cast::start().await;
     let mut staff = cast.follow();

@@ -57,3 +57,28 @@ async fn a_suspended_organization_receives_nothing_and_then_everything() {
     cast.sees(&["61"]).await;
     bea.shares_until("the stop is confirmed", |grant| grant["state"] == "revoked").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_from_a_backup_loses_nothing_and_takes_nothing_that_was_stopped() {
+    let mut cast = Cast::start().await;
+    let ((rosa, _), (bea, code)) = (cast.sharing_phone("rosa").await, cast.sharing_phone("bea").await);
+    rosa.imports([heart_rate_fhir(1, 61)]).await;
+    rosa.shares_all(1).await;
+    bea.imports([heart_rate_fhir(2, 62)]).await;
+    bea.shares_all(1).await;
+    let forgotten = bea.copied("forgotten");
+    cast.relay_command(&["backup", &cast.text("relay.backup")]).await;
+    bea.does(&["revoke", &code]).await;
+    bea.shares_until("the stop is confirmed", |grant| grant["state"] == "revoked").await;
+    rosa.imports([heart_rate_fhir(3, 63)]).await;
+    cast.kill_gateway().await;
+    rosa.does(&["share"]).await;
+    cast.restore_relay("relay.backup").await;
+    cast.start_gateway().await;
+    rosa.imports([heart_rate_fhir(4, 64)]).await;
+    cast.sees_from(&rosa, &["61", "63", "64"]).await;
+    forgotten.imports([heart_rate_fhir(5, 65)]).await;
+    // The relay has forgotten the patient's word; the organization's has come again.
+    forgotten.shares_until("the end is heard of", |grant| grant["state"] == "ended").await;
+    cast.sees(&["61", "63", "64"]).await;
+}
