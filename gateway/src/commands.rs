@@ -16,7 +16,7 @@ use crate::error::{GatewayError, Result};
 use crate::line::{Line, LineForm};
 use crate::output::{self, Output};
 use crate::records::{Lines, Position, Until};
-use crate::{backup, founding, qr, rotation, serve, telemetry};
+use crate::{backup, founding, rotation, serve, telemetry};
 
 /// Another command, or a gateway that is starting, has the vault for so long at most.
 const OPEN_TRIES: u32 = 50;
@@ -88,7 +88,9 @@ async fn invite_patient(config: &Config, invite: Invite, output: Output) -> Resu
     let Invite { patient, name, birth_date, qr } = invite;
     let answer = ask(config, Request::Invite { patient, name, birth_date }).await?;
     if let (true, Output::Text, Answer::Invited { invitation }) = (qr, output, &answer) {
-        print(&qr::draw(invitation.expose())?)?;
+        let code = sealcare_terminal::draw_qr(invitation.expose());
+        let too_long = "the invitation is too long for a QR code: hand it over as text";
+        print(&code.map_err(|_| GatewayError::Refused(too_long))?)?;
     }
     print(&output::render(&answer, output))
 }

@@ -25,7 +25,6 @@ mod home;
 mod line;
 mod listener;
 mod output;
-mod qr;
 mod records;
 mod report;
 mod rotation;

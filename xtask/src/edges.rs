@@ -18,6 +18,7 @@ const TABLE: &[(&str, Allowed)] = &[
     ("sealcare-protocol", Only(&["sealcare-proto"])),
     ("sealcare-records", Only(&[])),
     ("sealcare-vault", Only(&[])),
+    ("sealcare-terminal", Only(&[])),
     ("sealcare-transport", Only(&["sealcare-protocol", "sealcare-proto"])),
     ("sealcare-smart", Only(&["sealcare-records"])),
     (
@@ -37,9 +38,15 @@ const TABLE: &[(&str, Allowed)] = &[
     ("sealcare-relay", Only(&["sealcare-protocol", "sealcare-proto"])),
     (
         "sealcare-gateway",
-        Only(&["sealcare-provider", "sealcare-records", "sealcare-vault", "sealcare-smart"]),
+        Only(&[
+            "sealcare-provider",
+            "sealcare-records",
+            "sealcare-vault",
+            "sealcare-terminal",
+            "sealcare-smart",
+        ]),
     ),
-    ("sealcare", Only(&["sealcare-client", "sealcare-records"])),
+    ("sealcare", Only(&["sealcare-client", "sealcare-records", "sealcare-terminal"])),
     ("sealcare-bindings", Only(&["sealcare-client"])),
     ("sealcare-demo", Everything),
     ("sealcare-tests", Everything),

@@ -62,7 +62,12 @@ fn show(sheet: &RecoverySheet, output: Output) -> Result<()> {
         return Err(Error::SheetNotShown);
     }
     let mut terminal = io::stdout().lock();
-    terminal.write_all(page(sheet).as_bytes()).and_then(|()| terminal.flush()).map_err(Error::Output)
+    terminal.write_all(page(sheet).as_bytes()).map_err(Error::Output)?;
+    // For a phone; the lines above say the same. A sheet of very many relays makes no code that a phone reads.
+    if let Ok(code) = sealcare_terminal::draw_qr(&sheet.to_text()) {
+        terminal.write_all(Zeroizing::new(code).as_bytes()).map_err(Error::Output)?;
+    }
+    terminal.flush().map_err(Error::Output)
 }
 
 fn page(sheet: &RecoverySheet) -> Zeroizing<String> {

@@ -1,8 +1,11 @@
-//! An invitation as a QR code on a terminal.
+//! What the commands of patients and organizations draw on a terminal: text as a QR code, for an invitation and for a
+//! recovery sheet. Not here: what they print and ask, which is each command's own.
+
+mod error;
 
 use fast_qr::{ECL, QRBuilder};
 
-use crate::error::{GatewayError, Result};
+pub use error::{DrawError, Result};
 
 /// Bytes of text that a code is made of: what a phone still reads off a screen (version 25 of 40, level L).
 const TEXT_BYTES_MAX: usize = 1_200;
@@ -12,13 +15,12 @@ const QUIET_MODULES: usize = 4;
 /// Two rows of modules a line, dark on light whatever the terminal's colours are: light modules are drawn.
 ///
 /// # Errors
-/// [`GatewayError::Refused`] for a text that makes no readable code.
-pub(crate) fn draw(text: &str) -> Result<String> {
-    let too_long = || GatewayError::Refused("the invitation is too long for a QR code: hand it over as text");
+/// [`DrawError::TooLong`] for a text that makes no readable code.
+pub fn draw_qr(text: &str) -> Result<String> {
     if text.len() > TEXT_BYTES_MAX {
-        return Err(too_long());
+        return Err(DrawError::TooLong);
     }
-    let code = QRBuilder::new(text).ecl(ECL::L).build().map_err(|_| too_long())?;
+    let code = QRBuilder::new(text).ecl(ECL::L).build().map_err(|_| DrawError::TooLong)?;
     let side = code.size + 2 * QUIET_MODULES;
     let is_dark = |row: usize, column: usize| {
         let inside = QUIET_MODULES..QUIET_MODULES + code.size;
@@ -46,7 +48,7 @@ mod tests {
 
     #[test]
     fn a_code_is_square_with_a_light_border() {
-        let drawing = draw("sealcare:abc").unwrap();
+        let drawing = draw_qr("sealcare:abc").unwrap();
         let lines: Vec<Vec<char>> = drawing.lines().map(|line| line.chars().collect()).collect();
         let side = lines[0].len();
         assert_eq!(lines.len(), side.div_ceil(2));
@@ -57,7 +59,7 @@ mod tests {
 
     #[test]
     fn a_text_beyond_the_bound_is_refused() {
-        assert!(draw(&"a".repeat(TEXT_BYTES_MAX)).is_ok());
-        assert_eq!(draw(&"a".repeat(TEXT_BYTES_MAX + 1)).unwrap_err().exit_status(), 77);
+        assert!(draw_qr(&"a".repeat(TEXT_BYTES_MAX)).is_ok());
+        assert_eq!(draw_qr(&"a".repeat(TEXT_BYTES_MAX + 1)), Err(DrawError::TooLong));
     }
 }
