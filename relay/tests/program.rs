@@ -9,7 +9,7 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use actors::{Organization, Patient, Running, config, data, origin};
+use actors::{Organization, Patient, Running, config, data, origin, subscriber::Subscriber};
 use sealcare_proto::v1::DepositOutcome;
 use sealcare_relay::operator::{self, OrganizationCommand, Output};
 
@@ -197,4 +197,42 @@ fn a_restore_that_was_cut_off_is_not_served() {
     let listen = ["--listen", "127.0.0.1:0", "--origin", relay_origin.as_str()];
     let (status, text) = outcome(&[&["serve", "--data", &data][..], &listen, &tls].concat());
     assert!(status == Some(1) && text.contains("restore` again"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_stream_acknowledged_survives_kills() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_, certificate) = config(folder.path());
+    let port = free_port();
+    let mut child = serve(folder.path(), port);
+    let reach = |folder| Running::elsewhere(folder, ([127, 0, 0, 1], port).into(), certificate.clone());
+    let mut running = reach(folder);
+    let clinic = Organization::open(&running, "clinic.example").await;
+    let mut ana = Patient::of(&running, &clinic).await;
+    ana.deposit(vec![clinic.init(1)]).await.unwrap();
+    let batch = |first: u64| (first..first + 100).map(|counter| data(1, counter)).collect();
+    let mut answered = 0;
+    for _ in 0..KILLS {
+        let mut stream = ana.next_stream().await;
+        for first in (answered..answered + 400).step_by(100) {
+            stream.deposit(batch(first)).await;
+        }
+        answered = stream.progress().await.unwrap().unwrap().0;
+        child.kill().unwrap();
+        child.wait().unwrap();
+        child = serve(running.folder.path(), port);
+        running = reach(running.folder);
+        ana = ana.reconnected(&running).await;
+        assert!(ana.status().await.unwrap().sessions[0].next_counter >= answered);
+    }
+    // The same batches again, from the first without an answer, whatever of them was stored.
+    let mut stream = ana.stream().await.unwrap();
+    for first in (answered..answered + 400).step_by(100) {
+        stream.deposit(batch(first)).await;
+    }
+    stream.until(answered + 400).await;
+    let items = Subscriber::begin(&running, &clinic, 10_000).await.until_caught_up().await;
+    assert_eq!(u64::try_from(items.len()).unwrap(), 1 + answered + 400);
+    child.kill().unwrap();
+    child.wait().unwrap();
 }
