@@ -1,4 +1,5 @@
 use std::{
+    fmt::Write as _,
     io::{Cursor, SeekFrom},
     sync::{
         Arc,
@@ -15,9 +16,11 @@ fn export(day: u32, minutes: impl IntoIterator<Item = u32>) -> Vec<u8> {
     for minute in minutes {
         let time =
             format!("2024-01-{:02} {:02}:{:02}:00 +0000", minute / 1440 + 1, minute / 60 % 24, minute % 60);
-        xml.push_str(&format!(
+        write!(
+            xml,
             "<Record type=\"HKQuantityTypeIdentifierHeartRate\" unit=\"count/min\" value=\"60\" startDate=\"{time}\" endDate=\"{time}\"/>"
-        ));
+        )
+        .unwrap();
     }
     (xml + "</HealthData>").into_bytes()
 }
