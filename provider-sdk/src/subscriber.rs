@@ -63,7 +63,7 @@ impl Subscriber {
     /// A subscriber of `organization` at its relay. Connects when it runs.
     ///
     /// # Errors
-    /// [`TransportError::Configuration`].
+    /// [`sealcare_transport::TransportError::Configuration`].
     pub fn new(organization: Arc<Organization>, trust: &Trust, clock: Arc<dyn Clock>) -> Result<Self> {
         let channel = OrganizationChannel::new(
             organization.relay(),
