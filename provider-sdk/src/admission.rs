@@ -14,7 +14,7 @@ use crate::spaces::{BINDINGS, HELD};
 use crate::{kept, reply};
 
 impl Organization {
-    /// Lets a held grant through, `seen` as staff saw it when they compared its [`ShortCode`] and the person. Only
+    /// Lets a held grant through, `seen` as staff saw it when they compared its [`crate::ShortCode`] and the person. Only
     /// the reasons that they saw are cleared, the person's only if it is still the same one; the answer holds those
     /// that are left. With the last one, what was kept back is delivered (or, if it was more than 64 MiB, sent again
     /// by the patient's app), and the person counts as the expected one from here on.
