@@ -70,3 +70,22 @@ async fn a_stolen_phone_shares_no_more_and_everything_of_it_is_stopped() {
     phone.does(&["share"]).await;
     cast.sees(&["63"]).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_phones_of_one_person_share_side_by_side_and_heed_each_others_word() {
+    let cast = Cast::start().await;
+    let (phone, code) = cast.sharing_phone("phone").await;
+    phone.imports([heart_rate_fhir(1, 61)]).await;
+    phone.shares_all(1).await;
+    let tablet = recovered(&cast, &sheet(&cast, &phone).await, "tablet", "--keep").await;
+    tablet.imports([heart_rate_fhir(2, 62)]).await;
+    tablet.shares_all(1).await;
+    phone.imports([heart_rate_fhir(3, 63)]).await;
+    phone.shares_all(2).await;
+    cast.sees(&["61", "62", "63"]).await;
+    tablet.does(&["pause", &code]).await;
+    cast.until(&["status", "--json"], |status| status.contains(r#""state":"paused""#)).await;
+    phone.imports([heart_rate_fhir(4, 64)]).await;
+    phone.shares_until("the other's pause is heard", |grant| grant["state"] == "paused").await;
+    cast.sees(&["61", "62", "63"]).await;
+}

@@ -34,6 +34,26 @@ async fn an_organization_that_nobody_attends_to_changes_its_keys_for_years() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn after_three_months_of_silence_everything_is_destroyed_and_the_phone_is_told() {
+    let Some(mut cast) = Cast::through_time().await else { return };
+    let (rosa, _) = cast.sharing_phone("rosa").await;
+    rosa.imports([heart_rate_fhir(1, 61)]).await;
+    rosa.shares_all(1).await;
+    // An organization that is away itself for long would first have to listen for a while.
+    for _ in 0..10 {
+        cast.later(10).await;
+        cast.stands("it listens", |status| status["link"] == "live").await;
+    }
+    cast.grant_is("silent").await;
+    rosa.imports([heart_rate_fhir(2, 62)]).await;
+    rosa.shares_until("it is over", |grant| grant["state"] == "ended").await;
+    cast.sees(&[]).await;
+    cast.connects(&rosa).await;
+    rosa.does(&["share"]).await;
+    cast.sees(&["61", "62"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn before_the_last_key_ends_the_organization_is_alarmed_until_it_signs_new_ones() {
     let Some(mut cast) = Cast::through_time().await else { return };
     let is_alarmed = |status: &serde_json::Value| status["alarms"].to_string().contains("keys-ending");
