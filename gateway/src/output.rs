@@ -164,6 +164,9 @@ fn status(status: &Status) -> String {
     for AlarmReport { meaning, .. } in &status.alarms {
         let _ = write!(text, "\nALARM: {meaning}");
     }
+    if status.awaited > 0 {
+        let _ = write!(text, "\n{} grants are hidden until their patients' next session", status.awaited);
+    }
     if !status.grants.is_empty() {
         text.push_str("\nGRANT     SHORT CODE  STATE     RECORDS  TYPES");
     }
