@@ -62,6 +62,11 @@ async fn share(cast: &Cast, rosa: &Phone, invitation: &str) -> String {
     let seen = cast.until(&["records"], |seen| seen.lines().count() == 3).await;
     assert!([BEATS, LAB_VALUE, LOT, "MRN-88213"].iter().all(|told| seen.contains(told)), "{seen}");
     rosa.shares_all(3).await;
+    rosa.does(&["pause", &code]).await;
+    rosa.does(&["resume", &code]).await;
+    rosa.does(&["scope", &code, "--types", "heart-rate,lab-result", "--yes"]).await;
+    rosa.does(&["sheet", "--out", &cast.text("sheet.txt")]).await;
+    cast.until(&["records"], |seen| seen.lines().count() == 2).await;
     code
 }
 

@@ -127,12 +127,14 @@ impl Program {
     }
 
     /// Starts it and leaves it alone.
+    #[must_use]
     pub fn start(mut self) -> Self {
         self.child = Some(self.command.spawn().unwrap());
         self
     }
 
     /// Starts it, for [`Self::next_line`].
+    #[must_use]
     pub fn start_printing(mut self) -> Self {
         let mut child = self.command.stdout(Stdio::piped()).spawn().unwrap();
         self.lines = child.stdout.take().map(|out| BufReader::new(out).lines());
