@@ -5,6 +5,7 @@
 //! syncs before anything is answered.
 
 use std::{
+    fs,
     ops::ControlFlow,
     path::{Path, PathBuf},
 };
@@ -27,6 +28,8 @@ const WORKERS: usize = 2;
 const FILLER_BYTES: usize = 4 << 20;
 /// Pieces that are sure to fill a journal, which fjall retires beyond 64 MB.
 const FILLERS_MAX: usize = 18;
+/// Flushes of nothing within which the journals before are gone; each takes 10 ms at least.
+const LOOKS_MAX: usize = 1_000;
 
 /// A fjall database in a folder of its own.
 pub struct FjallKeys {
@@ -69,23 +72,45 @@ impl FjallKeys {
 }
 
 impl FjallKeys {
-    /// Makes fjall drop the journal it writes to now, and with it the ciphertext in there. It retires a
-    /// journal only once that is full, and has no call for it: so the journal is filled up.
-    fn retire_journal(&self) -> fjall::Result<()> {
-        let before = self.database.journal_count();
+    /// Makes fjall drop every journal up to the one it writes to now, and with them the ciphertext in there. It
+    /// retires a journal only once that is full, and has no call for it: so the journal is filled up.
+    fn retire_journals(&self) -> Result<(), EngineError> {
+        let last = self.journals()?.into_iter().max();
         for _ in 0..FILLERS_MAX {
-            self.filler.insert("filler", vec![0; FILLER_BYTES])?;
-            self.filler.rotate_memtable_and_wait()?;
-            if self.database.journal_count() != before {
+            self.write_filler(vec![0; FILLER_BYTES])?;
+            if self.journals()?.into_iter().max() > last {
                 break;
             }
         }
         for keyspace in [&self.rows, &self.lanes] {
-            keyspace.rotate_memtable_and_wait()?;
+            keyspace.rotate_memtable_and_wait().map_err(|e| engine_error(&e))?;
         }
-        // A last flush looks for journals that nothing needs any more.
-        self.filler.insert("filler", "")?;
-        self.filler.rotate_memtable_and_wait()
+        // After each flush fjall looks for journals that nothing needs any more, some of them in the background.
+        for _ in 0..LOOKS_MAX {
+            if self.journals()?.into_iter().min() > last {
+                return Ok(());
+            }
+            self.write_filler(Vec::new())?;
+        }
+        tracing::error!("a journal that nothing needs does not go");
+        Err(EngineError::Failed)
+    }
+
+    fn write_filler(&self, bytes: Vec<u8>) -> Result<(), EngineError> {
+        let written =
+            self.filler.insert("filler", bytes).and_then(|()| self.filler.rotate_memtable_and_wait());
+        written.map_err(|e| engine_error(&e))
+    }
+
+    /// Numbers of the journals on the disk; the highest is written to.
+    fn journals(&self) -> Result<Vec<u64>, EngineError> {
+        let mut numbers = Vec::new();
+        for entry in fs::read_dir(&self.folder).map_err(|_| EngineError::Failed)? {
+            let name = entry.map_err(|_| EngineError::Failed)?.file_name();
+            let number = name.to_str().and_then(|name| name.strip_suffix(".jnl")?.parse::<u64>().ok());
+            numbers.extend(number);
+        }
+        Ok(numbers)
     }
 }
 
@@ -122,9 +147,9 @@ impl OrderedKeys for FjallKeys {
         self.database.persist(PersistMode::SyncData).map_err(|e| engine_error(&e))
     }
 
-    /// Memtables are written out and the journal is retired first: both hold what was deleted.
+    /// Memtables are written out and the journals are retired first: both hold what was deleted.
     fn compact(&self, space: Space) -> Result<(), EngineError> {
-        self.retire_journal().map_err(|e| engine_error(&e))?;
+        self.retire_journals()?;
         self.keyspace(space).major_compact().map_err(|e| engine_error(&e))
     }
 
