@@ -136,7 +136,7 @@ async fn a_paused_grant_sends_signs_of_life_and_nothing_else() {
     }
     share(&ana).await;
     assert_eq!((clinic.inits, clinic.deliveries, clinic.trespasses), (3, 4, 0));
-    assert_eq!(clinic.stored(&grant).0, true);
+    assert!(clinic.stored(&grant).0);
     assert_eq!(state(&ana).await.0, GrantState::Paused);
     assert_eq!(state(&ana).await.1, StatementState::Confirmed);
     ana.resume(grant).await.unwrap();

@@ -13,7 +13,7 @@ use sealcare_protocol::{
     EnvelopeHeader, GatewayKey, GrantId, GrantState, InitRefusal, Invitation, KeyBundle, KeyBundleDraft,
     KnownGrant, LinkCode, OrganizationId, ReceiverSession, Refusal, RefusalReason, Registration, Reply,
     ReplyKey, RootKey, Scope, SenderId, StatementDecision, Succession, Successions, TicketDraft,
-    TicketLimits, Timestamp, UnverifiedTerms, receive_init,
+    TicketLimits, Timestamp, TypeName, UnverifiedTerms, receive_init,
 };
 use sealcare_transport::{Content, DirectoryChannel, LaneRange, OAuthKey, OrganizationChannel};
 use tokio::{
@@ -330,17 +330,10 @@ impl TestOrganization {
         self.records.clear();
     }
 
-    /// Forgets how far every sender has come, and asks for everything.
-    pub(crate) fn ask_for_everything(&mut self) {
-        for sender in self.senders.values_mut() {
-            sender.resync = true;
-        }
-    }
-
     /// Whether the grant's stored statement pauses it, and the names of the types that it covers.
     pub(crate) fn stored(&self, grant: &GrantId) -> (bool, Vec<&str>) {
         let terms = &self.state.terms[grant];
-        (terms.state == GrantState::Paused, terms.scope.types.iter().map(|name| name.as_str()).collect())
+        (terms.state == GrantState::Paused, terms.scope.types.iter().map(TypeName::as_str).collect())
     }
 
     pub(crate) fn beats(&self) -> Vec<String> {
