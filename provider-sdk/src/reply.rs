@@ -128,7 +128,8 @@ impl SenderRow {
         mark_due(tx, &key)
     }
 
-    fn reply(&self, sender: SenderId, statement: &StatementRow) -> Result<Reply> {
+    /// Without a statement, as in a restored vault that heard of a recovered device only, it says so.
+    fn reply(&self, sender: SenderId, statement: Option<&StatementRow>) -> Result<Reply> {
         let refusal = |kept: &KeptRefusal| Refusal {
             sequence: kept.sequence,
             reason: match kept.reason {
@@ -137,16 +138,16 @@ impl SenderRow {
                 KeptReason::Paused => RefusalReason::Paused,
             },
         };
-        let said = statement.statement()?;
+        let said = statement.map(StatementRow::statement).transpose()?;
         Ok(Reply {
             sender,
             next_sequence: self.next_sequence,
             refusals: self.refusals.iter().map(refusal).collect(),
-            stored_revision: said.revision,
-            stored: Some(UnverifiedTerms::of(&said)),
+            stored_revision: said.as_ref().map_or(0, |said| said.revision),
+            stored: said.as_ref().map(UnverifiedTerms::of),
             resync: self.must_resync,
             views: Vec::new(),
-            held: !statement.held.is_empty(),
+            held: statement.is_some_and(|row| !row.held.is_empty()),
         })
     }
 }
@@ -247,12 +248,9 @@ fn seal(
 ) -> Result<Option<(GrantId, Vec<u8>)>> {
     let (grant, sender) = key.split_at_checked(GrantId::SIZE).ok_or(ProviderError::Damaged("due reply"))?;
     let (grant, sender) = (GrantId::from_slice(grant)?, SenderId::from_slice(sender)?);
-    let (Some(mut row), Some(statement)) =
-        (SenderRow::load(tx, &grant, &sender)?, StatementRow::load(tx, &grant)?)
-    else {
-        return Ok(None);
-    };
-    let reply = row.reply(sender, &statement)?;
+    let Some(mut row) = SenderRow::load(tx, &grant, &sender)? else { return Ok(None) };
+    let statement = StatementRow::load(tx, &grant)?;
+    let reply = row.reply(sender, statement.as_ref())?;
     let reply_key = ReplyKey::from_kept(&row.reply_key)?;
     let (envelope, counter) = reply_key.seal(&reply, row.reply_counter, now, rng);
     row.reply_counter = counter;

@@ -134,3 +134,25 @@ fn a_restored_organization_goes_on_above_the_numbers_that_it_forgot() {
     renew(&clinic);
     assert_eq!(seen.check(&clinic.org().bundle()), Ok(()));
 }
+
+#[test]
+fn a_recovered_device_at_a_restored_organization_says_nothing_and_then_chooses() {
+    let (mut clinic, mut patient, _) = sharing();
+    let backup = clinic.vault_dir().with_file_name("backup");
+    clinic.org().back_up(&backup).unwrap();
+    clinic.come_back(&backup);
+    let chosen = patient.revision + 1;
+    (patient.revision, patient.sender) = (0, sealcare_protocol::SenderId::random(&mut rand::rng()));
+    let mut silent = patient.start(&clinic, 0);
+    assert_eq!(clinic.receive(patient.grant(), &silent.envelope), sealcare_provider::Settlement::Settled);
+    assert_eq!((clinic.org().grants(None, clinic.now).unwrap().len(), clinic.org().awaited().unwrap()), (0, 1));
+    // Whatever it would send already is nobody's choice.
+    clinic.receive(patient.grant(), &seal(&mut silent.session, vec![heart_rate("r1", 72)]));
+    assert_eq!(clinic.told(), ["data-out-of-scope"]);
+    patient.revision = chosen;
+    let mut next = patient.start(&clinic, 1);
+    clinic.receive(patient.grant(), &next.envelope);
+    clinic.receive(patient.grant(), &seal(&mut next.session, vec![heart_rate("r1", 72)]));
+    assert_eq!(clinic.told(), ["72 /min"]);
+    assert!(clinic.org().grant(patient.grant(), clinic.now).unwrap().status.is_shown());
+}

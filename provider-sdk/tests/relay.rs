@@ -240,7 +240,7 @@ async fn a_restored_organization_hears_of_stops_first_and_asks_for_everything() 
     clinic.back_up(&backup).unwrap();
     drop(clinic);
     std::fs::remove_dir_all(&dir).unwrap();
-    let [(ana, channel), (eva, evas)] = <[_; 2]>::try_from(patients).ok().unwrap();
+    let [(mut ana, channel), (eva, evas)] = <[_; 2]>::try_from(patients).ok().unwrap();
     let restored = Organization::restore(&dir, &backup, &unlock, now, &mut rand::rng()).unwrap();
     evas.revoke_grant(&eva.revocation(&restored)).await.unwrap();
     let restored = Arc::new(restored);
@@ -250,6 +250,15 @@ async fn a_restored_organization_hears_of_stops_first_and_asks_for_everything() 
     assert_eq!(told(&restored, 1).await, ["revoked"]);
     assert!(restored.grants(None, now).unwrap().is_empty(), "the other one is hidden");
     assert_eq!(restored.awaited().unwrap(), 1);
+    // A recovered device that does not know what was chosen learns that nothing stands.
+    let sender = std::mem::replace(&mut ana.sender, sealcare_protocol::SenderId::random(&mut rand::rng()));
+    ana.revision = 0;
+    let silent = ana.start_at(&restored, 0, now);
+    channel.deposit(vec![silent.envelope.clone().into()]).await.unwrap();
+    let answer = reply(&channel, &silent.reply_key, 0).await;
+    assert!((answer.stored_revision, answer.held) == (0, false) && answer.stored.is_none());
+    assert_eq!(restored.awaited().unwrap(), 1);
+    (ana.revision, ana.sender) = (1, sender);
     // Its app goes on with the bundle that was published at once.
     let init = ana.start_at(&restored, 1, now);
     let deposited = channel.deposit(vec![init.envelope.clone().into()]).await.unwrap();

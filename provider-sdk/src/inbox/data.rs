@@ -10,7 +10,7 @@ use sealcare_protocol::{
 use sealcare_records::{Record, RecordError, RecordId};
 use sealcare_vault::WriteTransaction;
 
-use crate::error::{ProviderError, Result};
+use crate::error::Result;
 use crate::grant::{Notice, StatementRow};
 use crate::inbox::coverage::covers;
 use crate::inbox::queue::{self, KeptChange, KeptDelivery, KeptEvent};
@@ -90,7 +90,12 @@ fn commit(tx: &mut WriteTransaction<'_>, grant: &GrantId, opened: OpenedData, no
         return Ok(());
     }
     sender.next_sequence = session.next_sequence();
-    let mut statement = StatementRow::load(tx, grant)?.ok_or(ProviderError::Damaged("statement"))?;
+    let Some(mut statement) = StatementRow::load(tx, grant)? else {
+        // Nobody has said yet what is shared.
+        sender.refuse(opened.sequence, reason(DataRefusal::OutOfScope));
+        refuse(tx, grant, DataRefusal::OutOfScope.name(), now)?;
+        return sender.store(tx, grant, session.sender());
+    };
     match check(opened.body, &statement)? {
         Ok(changes) => {
             let delivery = KeptDelivery::new(session.sender(), opened.sequence, changes);

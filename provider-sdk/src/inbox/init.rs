@@ -82,7 +82,8 @@ fn settle_statement(tx: &mut WriteTransaction<'_>, init: &AcceptedInit, now: Tim
     let lease = init.session.lease_until();
     let row = match (StatementRow::load(tx, grant)?, &init.statement) {
         (None, StatementDecision::Adopt(statement)) => first_statement(tx, init, statement, now)?,
-        (None, StatementDecision::KeepStored) => return Err(ProviderError::Damaged("statement")),
+        // A restored vault, and a recovered device that does not know what was chosen: both wait for the person.
+        (None, StatementDecision::KeepStored) => return silence::break_silence(tx, grant),
         (Some(mut row), decision) => {
             if row.is_lapsed(now) {
                 queue::put(tx, grant, now, &KeptEvent::Returned)?;
