@@ -48,7 +48,7 @@ impl Sweeper {
             if is_due && !self.closing.is_cancelled() {
                 match self.closing.run_until_cancelled(self.store.reclaim()).await {
                     None => return,
-                    Some(Ok(Reclaimed::Gone)) => reclaimed_at = Some(Instant::now()),
+                    Some(Ok(Reclaimed::Gone | Reclaimed::InUse)) => reclaimed_at = Some(Instant::now()),
                     Some(other) => report(other.map(drop)),
                 }
             }

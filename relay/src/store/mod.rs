@@ -160,7 +160,7 @@ pub trait Mailboxes: Send + Sync {
 
     /// Gives the bytes of deleted envelopes back to the disk, if anything was revoked since the last time;
     /// returns when they are gone from the engine's files. Costs a rewrite of what is stored, and is left for
-    /// another time while the disk has no room for that: a full disk is no reason to fail.
+    /// another time while the disk has no room for that, or a reader is slow: neither is a reason to fail.
     ///
     /// # Errors
     /// `Unavailable`, `Corrupt`.

@@ -145,6 +145,8 @@ pub enum Reclaimed {
     Gone,
     /// Too little of the disk is free for the rewriting: they are deleted, and leave the disk another time.
     NoRoom,
+    /// Something that reads for long keeps them there: they are deleted, and leave the disk another time.
+    InUse,
 }
 
 /// Sequences of one lane.

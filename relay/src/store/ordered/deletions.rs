@@ -20,7 +20,7 @@ use super::{
     transaction::Transaction,
     value::check,
 };
-use crate::store::{Reclaimed, Result, StoreError};
+use crate::store::{Progress, Reclaimed, Result, StoreError};
 
 /// Grants whose deletion is looked at, or forgotten, in one step.
 const DELETIONS_MAX: usize = 1_000;
@@ -148,7 +148,10 @@ impl OrderedStore {
             tracing::warn!("the disk has no room to rewrite files: revoked bytes stay until it has");
             return Ok(Reclaimed::NoRoom);
         }
-        self.compact_lanes().await?;
+        if self.compact_lanes().await? == Progress::More {
+            tracing::warn!("something reads for long: revoked bytes stay until it ends");
+            return Ok(Reclaimed::InUse);
+        }
         for reclaimed in deleted.chunks(DELETIONS_MAX) {
             self.end_deletions(reclaimed.to_vec()).await?;
         }
@@ -158,7 +161,7 @@ impl OrderedStore {
 
     /// On a thread of its own that nothing waits for: a compaction takes as long as it takes, and an engine that
     /// cannot write may never answer, which must not hold up a shutdown.
-    async fn compact_lanes(&self) -> Result<()> {
+    async fn compact_lanes(&self) -> Result<Progress> {
         let engine = self.engine.clone();
         let (answer, answered) = oneshot::channel();
         let compact = move || {
@@ -170,7 +173,7 @@ impl OrderedStore {
             .spawn(compact)
             .map_err(|_| StoreError::Unavailable)?;
         match answered.await {
-            Ok(Ok(())) => Ok(()),
+            Ok(Ok(progress)) => Ok(progress),
             Ok(Err(EngineError::Damaged)) => Err(StoreError::Corrupt("lane item")),
             Ok(Err(EngineError::Failed)) | Err(_) => {
                 self.failed.fail();

@@ -1,11 +1,13 @@
 //! What the ordered-key layer asks of an embedded engine: a handful of verbs.
 //!
 //! Not here: key layout, group commit, the failed latch (this folder's other files) and any one engine
-//! (`fjall.rs`, `sled`).
+//! (`fjall`, `sled`).
 
 use std::{ops::ControlFlow, path::Path};
 
 use bytes::Bytes;
+
+use crate::store::Progress;
 
 /// The engine's keyspaces. Envelopes are many, large and short-lived; everything else is small and stays.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -69,12 +71,13 @@ pub trait OrderedKeys: Send + Sync + 'static {
     /// As [`EngineError`].
     fn sync(&self) -> Result<(), EngineError>;
 
-    /// Gives the bytes of deleted and overwritten keys back to the disk; returns when done. Costs a rewrite
-    /// of the space. Other calls go on meanwhile.
+    /// Gives the bytes of deleted and overwritten keys back to the disk; returns when they are gone from the
+    /// files, or with `More` if something that reads for long keeps them there. Costs a rewrite of the space.
+    /// Other calls go on meanwhile.
     ///
     /// # Errors
     /// As [`EngineError`].
-    fn compact(&self, space: Space) -> Result<(), EngineError>;
+    fn compact(&self, space: Space) -> Result<Progress, EngineError>;
 
     /// Bytes that the space's files take on the disk, about: compaction needs as many again meanwhile.
     fn disk_bytes(&self, space: Space) -> u64;

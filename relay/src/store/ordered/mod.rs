@@ -2,7 +2,7 @@
 //!
 //! Lives here: key layout, rows, group commit, the failed latch, and the verbs, one file per noun. Writes
 //! go through the committer one after another, so lanes have no gaps that may still fill; reads see what is
-//! committed. An engine is a thin adapter and knows nothing of this (`fjall.rs`, `sled`).
+//! committed. An engine is a thin adapter and knows nothing of this (`fjall`, `sled`).
 
 mod backup;
 mod committer;

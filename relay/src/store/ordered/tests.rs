@@ -74,7 +74,7 @@ impl OrderedKeys for Faulty {
         self.engine.sync()
     }
 
-    fn compact(&self, space: Space) -> Result<(), EngineError> {
+    fn compact(&self, space: Space) -> Result<Progress, EngineError> {
         self.engine.compact(space)
     }
 
@@ -186,6 +186,28 @@ async fn a_revoked_envelope_leaves_the_disk_with_the_reclaim() {
         patient.revoke(&store).await;
         while store.purge(NOW).await.unwrap() == Progress::More {}
         store.reclaim().await.unwrap();
+        assert!(!lies_in(folder.path(), MARKER));
+    }
+}
+
+/// As a large grant's do while they come in.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revoked_envelope_that_was_written_out_long_ago_leaves_the_disk_too() {
+    for &keys in ENGINES {
+        const MARKER: &[u8] = b"ciphertext to look for on the disk";
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(keys, folder.path());
+        let patient = patient(&store).await;
+        store.deposit(patient.key(), batch(0), NOW).await.unwrap();
+        let mut envelope = envelopes::data(1, 0).to_vec();
+        envelope[100..100 + MARKER.len()].copy_from_slice(MARKER);
+        let marked = DepositBatch::new(vec![envelope.into()]).unwrap();
+        store.deposit(patient.key(), marked, NOW).await.unwrap();
+        assert_eq!(store.engine.compact(Space::Lanes), Ok(Progress::Done));
+        assert!(lies_in(folder.path(), MARKER), "the search must be able to find it");
+        patient.revoke(&store).await;
+        while store.purge(NOW).await.unwrap() == Progress::More {}
+        assert_eq!(store.reclaim().await, Ok(Reclaimed::Gone));
         assert!(!lies_in(folder.path(), MARKER));
     }
 }
@@ -341,7 +363,7 @@ async fn a_drained_grant_leaves_nothing_to_look_for() {
     }
 }
 
-fn lies_in(folder: &Path, needle: &[u8]) -> bool {
+pub(super) fn lies_in(folder: &Path, needle: &[u8]) -> bool {
     std::fs::read_dir(folder).unwrap().any(|entry| {
         let path = entry.unwrap().path();
         if path.is_dir() {

@@ -2,18 +2,21 @@
 //!
 //! Known of it: after an error it is poisoned until reopened, which an empty batch does not notice (the
 //! layer never commits one); after a failed sync a reopen may show what was never acknowledged, so opening
-//! syncs before anything is answered.
+//! syncs before anything is answered; and it gives no bytes back when asked (`release.rs`).
+
+mod release;
 
 use std::{
-    fs,
     ops::ControlFlow,
     path::{Path, PathBuf},
+    sync::Mutex,
 };
 
 use bytes::Bytes;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
 use super::engine::{Change, EngineError, OrderedKeys, Space, Visit};
+use crate::store::Progress;
 
 /// Bytes of one memtable. 64 MiB cuts the worst commit, which waits while four are being written out.
 const MEMTABLE_BYTES: u64 = 64 << 20;
@@ -24,13 +27,6 @@ const CACHE_BYTES: u64 = 64 << 20;
 /// Threads that flush and compact.
 const WORKERS: usize = 2;
 
-/// Bytes of one piece of journal filler.
-const FILLER_BYTES: usize = 4 << 20;
-/// Pieces that are sure to fill a journal, which fjall retires beyond 64 MB.
-const FILLERS_MAX: usize = 18;
-/// Flushes of nothing within which the journals before are gone; each takes 10 ms at least.
-const LOOKS_MAX: usize = 1_000;
-
 /// A fjall database in a folder of its own.
 pub struct FjallKeys {
     folder: PathBuf,
@@ -39,6 +35,10 @@ pub struct FjallKeys {
     rows: Keyspace,
     /// Holds one worthless key.
     filler: Keyspace,
+    /// Held while bytes are given back.
+    releasing: Mutex<()>,
+    /// How often that looks whether a reader ended.
+    looks_max: usize,
 }
 
 impl FjallKeys {
@@ -60,7 +60,8 @@ impl FjallKeys {
         };
         let (lanes, rows, filler) = (keyspace("lanes")?, keyspace("rows")?, keyspace("filler")?);
         database.persist(PersistMode::SyncAll).map_err(|e| engine_error(&e))?;
-        Ok(Self { folder: folder.to_owned(), database, lanes, rows, filler })
+        let (folder, releasing) = (folder.to_owned(), Mutex::default());
+        Ok(Self { folder, database, lanes, rows, filler, releasing, looks_max: release::LOOKS_MAX })
     }
 
     fn keyspace(&self, space: Space) -> &Keyspace {
@@ -68,49 +69,6 @@ impl FjallKeys {
             Space::Lanes => &self.lanes,
             Space::Rows => &self.rows,
         }
-    }
-}
-
-impl FjallKeys {
-    /// Makes fjall drop every journal up to the one it writes to now, and with them the ciphertext in there. It
-    /// retires a journal only once that is full, and has no call for it: so the journal is filled up.
-    fn retire_journals(&self) -> Result<(), EngineError> {
-        let last = self.journals()?.into_iter().max();
-        for _ in 0..FILLERS_MAX {
-            self.write_filler(vec![0; FILLER_BYTES])?;
-            if self.journals()?.into_iter().max() > last {
-                break;
-            }
-        }
-        for keyspace in [&self.rows, &self.lanes] {
-            keyspace.rotate_memtable_and_wait().map_err(|e| engine_error(&e))?;
-        }
-        // After each flush fjall looks for journals that nothing needs any more, some of them in the background.
-        for _ in 0..LOOKS_MAX {
-            if self.journals()?.into_iter().min() > last {
-                return Ok(());
-            }
-            self.write_filler(Vec::new())?;
-        }
-        tracing::error!("a journal that nothing needs does not go");
-        Err(EngineError::Failed)
-    }
-
-    fn write_filler(&self, bytes: Vec<u8>) -> Result<(), EngineError> {
-        let written =
-            self.filler.insert("filler", bytes).and_then(|()| self.filler.rotate_memtable_and_wait());
-        written.map_err(|e| engine_error(&e))
-    }
-
-    /// Numbers of the journals on the disk; the highest is written to.
-    fn journals(&self) -> Result<Vec<u64>, EngineError> {
-        let mut numbers = Vec::new();
-        for entry in fs::read_dir(&self.folder).map_err(|_| EngineError::Failed)? {
-            let name = entry.map_err(|_| EngineError::Failed)?.file_name();
-            let number = name.to_str().and_then(|name| name.strip_suffix(".jnl")?.parse::<u64>().ok());
-            numbers.extend(number);
-        }
-        Ok(numbers)
     }
 }
 
@@ -147,10 +105,8 @@ impl OrderedKeys for FjallKeys {
         self.database.persist(PersistMode::SyncData).map_err(|e| engine_error(&e))
     }
 
-    /// Memtables are written out and the journals are retired first: both hold what was deleted.
-    fn compact(&self, space: Space) -> Result<(), EngineError> {
-        self.retire_journals()?;
-        self.keyspace(space).major_compact().map_err(|e| engine_error(&e))
+    fn compact(&self, space: Space) -> Result<Progress, EngineError> {
+        self.release(self.keyspace(space))
     }
 
     fn disk_bytes(&self, space: Space) -> u64 {
