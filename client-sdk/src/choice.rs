@@ -90,6 +90,7 @@ pub(crate) fn restate(
     flow: Flow,
 ) -> Result<()> {
     row.flow = flow;
+    row.outbox.restated_below = row.outbox.sealed_below;
     withdrawal::rescope(tx, store, id, row, scope)?;
     withdrawal::succeed_session(tx, id, row)
 }

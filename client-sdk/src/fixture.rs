@@ -6,13 +6,16 @@ use sealcare_protocol::{
     AccountSecret, DelegationDraft, DepositKey, EpochEntry, EpochKey, GatewayKey, GrantId, KeyBundle,
     KeyBundleDraft, ManualClock, Person, RootKey, Succession, Successions, Timestamp, missing_epochs,
 };
+use sealcare_records::{Record, RecordId};
 use sealcare_vault::{Unlock, Vault};
 
 use crate::{
     account::Account,
     bundle,
+    error::Result,
     grant::{BundleNeed, Flow, GrantKeys, GrantRow, Outbox, Phase},
     patient::Patient,
+    source::{RecordChange, RecordSource},
 };
 
 pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_767_225_600_000);
@@ -113,4 +116,42 @@ impl Fixture {
 
 fn identity(row: &GrantRow, secret: &AccountSecret) -> GrantId {
     row.identity(secret).id
+}
+
+/// Heart rates with notes that do not compress.
+pub(crate) struct Noise {
+    pub(crate) records: std::ops::Range<u32>,
+    pub(crate) note_bytes: u32,
+}
+
+impl RecordSource for Noise {
+    fn id(&self) -> String {
+        "noise".to_owned()
+    }
+
+    fn read_changes(
+        &mut self,
+        _anchor: Option<&[u8]>,
+        sink: &mut dyn FnMut(RecordChange) -> Result<()>,
+    ) -> Result<Option<Vec<u8>>> {
+        for number in self.records.clone() {
+            sink(RecordChange::Upsert(Box::new(noise(number, self.note_bytes))))?;
+        }
+        Ok(None)
+    }
+}
+
+/// One of them.
+pub(crate) fn noise(number: u32, note_bytes: u32) -> Record {
+    let mut state = number.wrapping_mul(2_654_435_761) | 1;
+    let note: String = (0..note_bytes)
+        .map(|_| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            char::from(b'#' + u8::try_from((state >> 24) % 50).unwrap())
+        })
+        .collect();
+    let json = format!(
+        r#"{{"resourceType":"Observation","status":"final","category":[{{"coding":[{{"system":"http://terminology.hl7.org/CodeSystem/observation-category","code":"vital-signs"}}]}}],"code":{{"coding":[{{"system":"http://loinc.org","code":"8867-4"}}]}},"effectiveDateTime":"2024-01-01T00:00:00Z","valueQuantity":{{"value":72,"unit":"/min","system":"http://unitsofmeasure.org","code":"/min"}},"note":[{{"text":"{note}"}}]}}"#
+    );
+    Record::from_fhir_json(json.as_bytes(), RecordId::new(format!("r{number}")).unwrap()).unwrap()
 }

@@ -153,6 +153,9 @@ pub(crate) struct Outbox {
     pub(crate) confirmed_below: u64,
     /// Bodies below were sealed at least once.
     pub(crate) sealed_below: u64,
+    /// Bodies below were sealed under an earlier statement than the newest.
+    #[serde(default)]
+    pub(crate) restated_below: u64,
     pub(crate) records_pending: u64,
     pub(crate) records_confirmed: u64,
     /// Records above what a body holds.
@@ -209,6 +212,7 @@ impl Outbox {
             next: 0,
             confirmed_below: 0,
             sealed_below: 0,
+            restated_below: 0,
             records_pending: 0,
             records_confirmed: 0,
             records_too_large: 0,

@@ -64,8 +64,12 @@ pub(crate) fn record_count(kept: &[u8]) -> Result<u64> {
 
 /// A kept body.
 pub(crate) fn load(tx: &ReadTransaction<'_>, id: &GrantId, number: u64) -> Result<Option<EncodedBody>> {
-    let Some(kept) = tx.get(BODIES, &numbered(id, number))? else { return Ok(None) };
-    Ok(Some(EncodedBody::from_kept(split(&kept)?.1)?))
+    tx.get(BODIES, &numbered(id, number))?.map(|kept| parse(&kept)).transpose()
+}
+
+/// The body in a kept row.
+pub(super) fn parse(kept: &[u8]) -> Result<EncodedBody> {
+    Ok(EncodedBody::from_kept(split(kept)?.1)?)
 }
 
 /// Keeps the body of a number, which holds `records` records.
@@ -87,7 +91,7 @@ fn split(kept: &[u8]) -> Result<(u32, &[u8])> {
 
 /// Packs one body and moves past the changes in it; false if no change was left.
 fn pack_one(tx: &mut WriteTransaction<'_>, id: &GrantId, row: &mut GrantRow) -> Result<bool> {
-    let mut again = repeats::gather(tx, id, row)?;
+    let mut again = if row.is_refused() { Vec::new() } else { repeats::gather(tx, id, row)? };
     if !again.is_empty() {
         add(tx, id, row, &mut again)?;
         repeats::forget(tx, &again)?;

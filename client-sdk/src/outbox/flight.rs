@@ -11,7 +11,7 @@ use sealcare_transport::{DEPOSIT_BYTES_MAX, DEPOSIT_ENVELOPES_MAX, STREAM_BATCHE
 use sealcare_vault::{KeyRange, ReadTransaction, Row, WriteTransaction};
 use zeroize::Zeroizing;
 
-use super::{UNCONFIRMED_MAX, bodies, replies};
+use super::{UNCONFIRMED_MAX, bodies, replies, withdrawal};
 use crate::{
     account::Account,
     error::{ClientError, Result},
@@ -45,6 +45,10 @@ pub(crate) fn next(
     now: Timestamp,
 ) -> Result<Option<Flight>> {
     let mut row = GrantRow::load_active(tx, id)?;
+    if tx.delete(FLIGHTS, id.as_bytes())? {
+        // Kept without a number, by an earlier build; its bodies are still there.
+        withdrawal::succeed_session(tx, id, &mut row)?;
+    }
     if let Some(oldest) = tx.scan(FLIGHTS, &KeyRange::prefix(id.as_bytes()), 1)?.first() {
         return Flight::from_kept(id, oldest).map(Some);
     }

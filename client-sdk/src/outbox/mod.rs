@@ -8,13 +8,15 @@
 //! 4. [`replies`]: a sealed reply deletes the bodies that it confirms.
 //!
 //! Another scope goes across all of it: [`coverage`] knows what was told under which, [`withdrawal`] empties what
-//! is not to leave any more, [`repeats`] tells the rest of it again.
+//! is not to leave any more, [`repeats`] tells the rest of it again, and so what [`refusals`] finds refused under
+//! another device's statement.
 //!
 //! Not here: the network (`sharing`), and what a bundle is good for (`bundle`).
 
 pub(crate) mod bodies;
 pub(crate) mod coverage;
 pub(crate) mod flight;
+mod refusals;
 mod repeats;
 pub(crate) mod replies;
 pub(crate) mod settle;
@@ -24,7 +26,7 @@ use sealcare_protocol::GrantId;
 use sealcare_vault::WriteTransaction;
 
 use crate::{
-    error::Result,
+    error::{ClientError, Result},
     grant::{GrantRow, Outbox},
     store::{BODIES, FLIGHTS, REPEATS, REPLY_KEYS, SESSIONS},
 };
@@ -35,6 +37,12 @@ pub(crate) const UNCONFIRMED_MAX: u64 = 1_024;
 /// The key of a numbered row of a grant.
 pub(crate) fn numbered(grant: &GrantId, number: u64) -> Vec<u8> {
     [&grant.as_bytes()[..], &number.to_be_bytes()].concat()
+}
+
+/// The number in such a key.
+fn number_of(key: &[u8]) -> Result<u64> {
+    let number = key.last_chunk().ok_or(ClientError::Kept("a numbered row"))?;
+    Ok(u64::from_be_bytes(*number))
 }
 
 /// Begins anew as another sender: everything in scope is sent again, under new numbers. Applications upsert by

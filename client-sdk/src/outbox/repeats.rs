@@ -1,15 +1,30 @@
 //! Records that are to be told again though their change was: what lay in bodies that had to go empty and the scope
-//! still covers. Each is told as it is then, under a new number. Not here: which bodies go empty (`withdrawal`).
+//! still covers, or in bodies that were refused. Each is told as it is then, under a new number. Not here: which
+//! bodies go empty (`withdrawal`), and which of the refused are owed (`refusals`).
 
 use sealcare_protocol::{Change, GrantId};
 use sealcare_vault::{KeyRange, ReadTransaction, WriteTransaction};
 
 use super::bodies;
-use crate::{error::Result, grant::GrantRow, record_store::load_record, store::REPEATS};
+use crate::{
+    error::Result,
+    grant::GrantRow,
+    record_store::load_record,
+    store::{RECORDS, REPEATS, Store},
+};
 
-/// Notes that the record of the blinded id `record` is to be told again.
-pub(crate) fn note(tx: &mut WriteTransaction<'_>, id: &GrantId, record: &[u8; 32]) -> Result<()> {
-    Ok(tx.put_wrapped(id.as_bytes(), REPEATS, &place(id, record), &[])?)
+/// Notes that the records of `changes` are to be told again.
+pub(super) fn note(
+    tx: &mut WriteTransaction<'_>,
+    store: &Store,
+    id: &GrantId,
+    changes: &[Change],
+) -> Result<()> {
+    for change in changes {
+        let record = store.blind(RECORDS, change.record_id.as_bytes());
+        tx.put_wrapped(id.as_bytes(), REPEATS, &place(id, &record), &[])?;
+    }
+    Ok(())
 }
 
 /// The next of them, about as many as a body holds, each with its row. Those that are told by their change

@@ -7,7 +7,7 @@ use sealcare_protocol::{
 use sealcare_vault::{KeyRange, ReadTransaction, WriteTransaction};
 use zeroize::Zeroizing;
 
-use super::{bodies, coverage, numbered, renew_sender};
+use super::{bodies, coverage, number_of, numbered, refusals::Refused, renew_sender, repeats};
 use crate::{
     account::Account,
     choice,
@@ -98,7 +98,7 @@ fn apply(
     if reply.resync || reply.next_sequence > row.outbox.sealed_below {
         return renew_sender(tx, id, row);
     }
-    confirm(tx, id, row, reply.next_sequence)?;
+    confirm(tx, store, id, row, reply)?;
     row.save(tx, id)
 }
 
@@ -117,6 +117,9 @@ fn heed(
     }
     let (scope, flow) = match (reply.verified_terms(&identity), &reply.stored) {
         (Some(own), _) if own.revision >= row.revision => {
+            if own.revision > row.revision {
+                row.outbox.restated_below = row.outbox.sealed_below;
+            }
             row.revision = own.revision;
             (own.scope, own.state.into())
         }
@@ -132,8 +135,15 @@ fn heed(
     choice::restate(tx, store, id, row, scope, flow)
 }
 
-/// Deletes the bodies below `next`.
-fn confirm(tx: &mut WriteTransaction<'_>, id: &GrantId, row: &mut GrantRow, next: u64) -> Result<()> {
+/// Deletes the bodies that the organization is done with, and notes what it refused of them though it may be owed.
+fn confirm(
+    tx: &mut WriteTransaction<'_>,
+    store: &Store,
+    id: &GrantId,
+    row: &mut GrantRow,
+    reply: &Reply,
+) -> Result<()> {
+    let (next, refused) = (reply.next_sequence, Refused::of(reply, row));
     if next <= row.outbox.confirmed_below {
         return Ok(());
     }
@@ -142,19 +152,25 @@ fn confirm(tx: &mut WriteTransaction<'_>, id: &GrantId, row: &mut GrantRow, next
         let (from, to) = (numbered(id, 0), std::ops::Bound::Excluded(&end[..]));
         KeyRange::new(std::ops::Bound::Included(&from), to)
     };
-    let mut records = 0;
+    let (mut confirmed, mut owed) = (0, 0);
     loop {
         let page = tx.scan(BODIES, &range(), PAGE_BODIES)?;
         for (key, kept) in &page {
-            records += bodies::record_count(kept)?;
+            let count = bodies::record_count(kept)?;
+            if refused.owes(number_of(key)?) {
+                repeats::note(tx, store, id, &bodies::parse(kept)?.decode()?.changes)?;
+                owed += count;
+            } else {
+                confirmed += count;
+            }
             tx.delete(BODIES, key)?;
         }
         if page.is_empty() {
             break;
         }
     }
-    row.outbox.records_pending = row.outbox.records_pending.saturating_sub(records);
-    row.outbox.records_confirmed = row.outbox.records_confirmed.saturating_add(records);
+    row.outbox.records_pending = row.outbox.records_pending.saturating_sub(confirmed + owed);
+    row.outbox.records_confirmed = row.outbox.records_confirmed.saturating_add(confirmed);
     row.outbox.confirmed_below = next;
     if let Some(session) = &mut row.session {
         (session.gone_since, session.resends) = (None, 0);

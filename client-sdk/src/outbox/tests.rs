@@ -19,6 +19,8 @@ use crate::{
     fixture::{Fixture, NOW},
 };
 
+mod refusals;
+
 const HOUR: Duration = Duration::from_hours(1);
 
 impl Fixture {
@@ -215,6 +217,24 @@ async fn a_forgotten_session_is_followed_by_one_from_the_first_unconfirmed_numbe
         assert_eq!((again.bodies(), fixture.row().await.session.unwrap().base), (3, 1));
         assert_eq!((fixture.row().await.outbox.sender, fixture.bodies().await), (sender, before));
     }
+}
+
+#[tokio::test]
+async fn a_batch_that_an_earlier_build_kept_without_a_number_is_sealed_again() {
+    let fixture = Fixture::new().await;
+    fixture.add_bodies(2).await;
+    let first = fixture.next(NOW).await.unwrap();
+    let unnumber = |tx: &mut WriteTransaction<'_>, id: &GrantId| {
+        let kept = tx.scan(FLIGHTS, &KeyRange::prefix(id.as_bytes()), 1)?.remove(0).1;
+        tx.delete_prefix(FLIGHTS, id.as_bytes())?;
+        Ok(tx.put_wrapped(id.as_bytes(), FLIGHTS, id.as_bytes(), &kept)?)
+    };
+    fixture.write(unnumber).await;
+    let again = fixture.next(NOW).await.unwrap();
+    assert_ne!(session(&again), session(&first));
+    assert_eq!((again.bodies(), fixture.row().await.session.unwrap().base), (2, 0));
+    fixture.settle(again, DepositOutcome::Stored, NOW).await;
+    assert_eq!(fixture.next(NOW).await, None);
 }
 
 #[tokio::test]

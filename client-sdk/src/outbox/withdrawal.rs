@@ -11,7 +11,7 @@ use crate::{
     error::Result,
     grant::{GrantRow, SessionNeed},
     record_store::{newest_version, start_ms},
-    store::{FLIGHTS, RECORDS, Store},
+    store::{FLIGHTS, Store},
 };
 
 /// Gives the grant another scope. The caller keeps `row` in the same transaction.
@@ -59,9 +59,7 @@ fn withdraw(
         let count = u64::try_from(covered.len() + removed.len()).unwrap_or(u64::MAX);
         row.outbox.records_pending = row.outbox.records_pending.saturating_sub(count);
         empty(tx, id, number, &body)?;
-        for change in covered {
-            repeats::note(tx, id, &store.blind(RECORDS, change.record_id.as_bytes()))?;
-        }
+        repeats::note(tx, store, id, &covered)?;
     }
     Ok(())
 }

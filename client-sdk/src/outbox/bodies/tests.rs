@@ -1,50 +1,12 @@
 use std::collections::BTreeSet;
 
-use sealcare_records::{Record, RecordId};
+use sealcare_records::RecordId;
 
 use super::*;
 use crate::{
-    fixture::Fixture,
+    fixture::{Fixture, Noise, noise},
     record_store::{NewRecord, RecordWriter},
-    source::{RecordChange, RecordSource},
 };
-
-/// Heart rates with notes that do not compress.
-struct Noise {
-    records: std::ops::Range<u32>,
-    note_bytes: u32,
-}
-
-impl RecordSource for Noise {
-    fn id(&self) -> String {
-        "noise".to_owned()
-    }
-
-    fn read_changes(
-        &mut self,
-        _anchor: Option<&[u8]>,
-        sink: &mut dyn FnMut(RecordChange) -> Result<()>,
-    ) -> Result<Option<Vec<u8>>> {
-        for number in self.records.clone() {
-            sink(RecordChange::Upsert(Box::new(record(number, self.note_bytes))))?;
-        }
-        Ok(None)
-    }
-}
-
-fn record(number: u32, note_bytes: u32) -> Record {
-    let mut state = number.wrapping_mul(2_654_435_761) | 1;
-    let note: String = (0..note_bytes)
-        .map(|_| {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            char::from(b'#' + u8::try_from((state >> 24) % 50).unwrap())
-        })
-        .collect();
-    let json = format!(
-        r#"{{"resourceType":"Observation","status":"final","category":[{{"coding":[{{"system":"http://terminology.hl7.org/CodeSystem/observation-category","code":"vital-signs"}}]}}],"code":{{"coding":[{{"system":"http://loinc.org","code":"8867-4"}}]}},"effectiveDateTime":"2024-01-01T00:00:00Z","valueQuantity":{{"value":72,"unit":"/min","system":"http://unitsofmeasure.org","code":"/min"}},"note":[{{"text":"{note}"}}]}}"#
-    );
-    Record::from_fhir_json(json.as_bytes(), RecordId::new(format!("r{number}")).unwrap()).unwrap()
-}
 
 async fn pack_all(fixture: &Fixture) -> Packed {
     let grant = fixture.grant;
@@ -109,7 +71,7 @@ async fn no_more_numbers_are_given_than_may_be_unconfirmed() {
         row.outbox.next = row.outbox.confirmed_below + UNCONFIRMED_MAX - 1;
         row.save(tx, &grant)?;
         let mut writer = RecordWriter::new(tx, &store)?;
-        (0..60).try_for_each(|number| writer.take(&NewRecord::new(&record(number, 30_000), None)))?;
+        (0..60).try_for_each(|number| writer.take(&NewRecord::new(&noise(number, 30_000), None)))?;
         writer.finish()
     };
     fixture.patient.store.write(fill).await.unwrap();
