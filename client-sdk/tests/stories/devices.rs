@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use sealcare_client::{GrantState, Patient, RecordType, SharedScope, StatementState};
+use sealcare_client::{GrantId, GrantState, Patient, RecordType, SharedScope, StatementState};
 use sealcare_protocol::{GrantState as Flow, Scope, UnverifiedTerms};
 
 use crate::world::{World, accept, import, organization::Answer, organization::TestOrganization, share};
@@ -12,7 +12,7 @@ const HEART: RecordType = RecordType::HeartRate;
 const LAB: RecordType = RecordType::LabResult;
 
 /// An account whose installation was copied after its first session, without the keys that no backup holds.
-async fn two_devices(world: &World) -> (TestOrganization, Patient, Patient, sealcare_client::GrantId) {
+async fn two_devices(world: &World) -> (TestOrganization, Patient, Patient, GrantId) {
     let mut clinic = world.organization().await;
     let phone = world.patient("phone").await;
     let grant = accept(&phone, &clinic.invite(world), &[HEART]).await.id;
@@ -79,6 +79,68 @@ async fn devices_that_only_live_leave_the_statement_alone() {
         assert!(clinic.stored(&grant).0, "a heartbeat of the phone is no choice");
     }
     assert_eq!(state(&phone).await.0, GrantState::Paused);
+}
+
+/// What the tablet chooses, and how it takes it back.
+#[derive(Clone, Copy, Debug)]
+enum Change {
+    Pause,
+    Scope,
+}
+
+impl Change {
+    async fn make(self, world: &World, patient: &Patient, grant: GrantId) {
+        world.clock.advance(Duration::from_secs(1));
+        match self {
+            Self::Pause => patient.pause(grant).await.unwrap(),
+            Self::Scope => patient.change_scope(grant, &SharedScope::of([LAB])).await.unwrap(),
+        }
+    }
+
+    async fn undo(self, world: &World, patient: &Patient, grant: GrantId) {
+        world.clock.advance(Duration::from_secs(1));
+        match self {
+            Self::Pause => patient.resume(grant).await.unwrap(),
+            Self::Scope => patient.change_scope(grant, &SharedScope::of([HEART, LAB])).await.unwrap(),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_device_sealed_before_it_heard_of_the_others_choice_follows_once_it_may() {
+    for change in [Change::Pause, Change::Scope] {
+        let world = World::new().await;
+        let (mut clinic, phone, tablet, grant) = two_devices(&world).await;
+        change.make(&world, &tablet, grant).await;
+        share(&tablet).await;
+        import(&phone, [(1, 61)]).await;
+        share(&phone).await;
+        clinic.receive(&world, Answer::Sealed).await;
+        assert_eq!((clinic.deliveries, clinic.trespasses), (0, 1), "{change:?}: refused");
+        all_share(&world, &mut clinic, [&phone, &tablet]).await;
+        assert_eq!((clinic.deliveries, clinic.trespasses), (0, 1), "{change:?}: the phone knows");
+        change.undo(&world, &tablet, grant).await;
+        all_share(&world, &mut clinic, [&phone, &tablet]).await;
+        assert_eq!((clinic.beats(), clinic.deliveries), (vec!["61".to_owned()], 1), "{change:?}");
+        assert_eq!(phone.status().await.unwrap()[0].records_confirmed, 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_refused_during_a_choice_that_a_device_never_heard_of_follows() {
+    for change in [Change::Pause, Change::Scope] {
+        let world = World::new().await;
+        let (mut clinic, phone, tablet, grant) = two_devices(&world).await;
+        change.make(&world, &tablet, grant).await;
+        share(&tablet).await;
+        import(&phone, [(1, 61), (2, 62)]).await;
+        share(&phone).await;
+        clinic.receive(&world, Answer::Silence).await;
+        change.undo(&world, &tablet, grant).await;
+        all_share(&world, &mut clinic, [&tablet, &phone]).await;
+        assert_eq!(clinic.beats(), ["61", "62"], "{change:?}");
+        assert_eq!((clinic.deliveries, clinic.trespasses), (2, 1));
+    }
 }
 
 async fn after_a_claim(scope: &[&str], flow: Flow) -> (GrantState, StatementState, usize) {

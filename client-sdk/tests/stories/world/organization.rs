@@ -12,8 +12,8 @@ use sealcare_protocol::{
     AcceptedInit, BaseDecision, BundleHash, Change, ChangeState, Confirmation, DelegationDraft, Domain,
     EnvelopeHeader, GatewayKey, GrantId, GrantState, InitRefusal, Invitation, KeyBundle, KeyBundleDraft,
     KnownGrant, LinkCode, OrganizationId, ReceiverSession, Refusal, RefusalReason, Registration, Reply,
-    ReplyKey, RootKey, Scope, SenderId, StatementDecision, Succession, Successions, TicketDraft,
-    TicketLimits, Timestamp, TypeName, UnverifiedTerms, receive_init,
+    ReplyKey, RootKey, SenderId, StatementDecision, Succession, Successions, TicketDraft, TicketLimits,
+    Timestamp, TypeName, UnverifiedTerms, receive_init,
 };
 use sealcare_transport::{Content, DirectoryChannel, LaneRange, OAuthKey, OrganizationChannel};
 use tokio::{
@@ -44,7 +44,7 @@ pub(crate) struct TestOrganization {
     pub(crate) deliveries: u64,
     /// Data envelopes that held nothing.
     pub(crate) empty_bodies: u64,
-    /// Changes that came though the statement does not allow them.
+    /// Bodies that were refused since the statement does not allow them.
     pub(crate) trespasses: u64,
     /// What it claims of every grant instead of what is so.
     pub(crate) claims: Option<(u64, UnverifiedTerms)>,
@@ -226,24 +226,21 @@ impl TestOrganization {
             return;
         }
         *next = opened.sequence + 1;
-        if self.refuse_bodies {
-            sender.refusals.push(Refusal { sequence: opened.sequence, reason: RefusalReason::OutOfScope });
+        let changes = opened.body.unwrap().changes;
+        let terms = &self.state.terms[&grant];
+        let reason =
+            if self.refuse_bodies { Some(RefusalReason::OutOfScope) } else { refusal(terms, &changes) };
+        if let Some(reason) = reason {
+            self.trespasses += u64::from(!self.refuse_bodies);
+            sender.refusals.push(Refusal { sequence: opened.sequence, reason });
             return;
         }
-        let changes = opened.body.unwrap().changes;
         self.empty_bodies += u64::from(changes.is_empty());
-        for change in changes {
-            self.keep(&grant, change);
-        }
+        changes.into_iter().for_each(|change| self.keep(change));
     }
 
-    fn keep(&mut self, grant: &GrantId, change: Change) {
+    fn keep(&mut self, change: Change) {
         self.deliveries += 1;
-        let terms = &self.state.terms[grant];
-        let is_shared = |scope: &Scope| scope.types.contains(&change.type_name);
-        if terms.state == GrantState::Paused || !is_shared(&terms.scope) {
-            self.trespasses += 1;
-        }
         match change.state {
             ChangeState::Upsert(json) => {
                 self.types.insert(change.record_id.clone(), change.type_name.as_str().to_owned());
@@ -343,6 +340,14 @@ impl TestOrganization {
         };
         self.records.values().map(beats).collect()
     }
+}
+
+/// Why a body is refused under a statement, if it is.
+fn refusal(terms: &UnverifiedTerms, changes: &[Change]) -> Option<RefusalReason> {
+    if !changes.iter().all(|change| terms.scope.types.contains(&change.type_name)) {
+        return Some(RefusalReason::OutOfScope);
+    }
+    (terms.state == GrantState::Paused && !changes.is_empty()).then_some(RefusalReason::Paused)
 }
 
 fn acceptor(certificates: &Certificates) -> tokio_rustls::TlsAcceptor {
