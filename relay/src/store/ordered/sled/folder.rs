@@ -15,6 +15,8 @@ use crate::store::ordered::engine::EngineError;
 const LOCK: &str = "lock";
 const CURRENT: &str = "current";
 const CURRENT_NEW: &str = "current.new";
+/// Lies here while the first generation is made, which may be removed until then.
+const FIRST_UNFINISHED: &str = "first.unfinished";
 const GENERATION: &str = "generation-";
 /// Digits of the largest generation, and a newline.
 const CURRENT_BYTES_MAX: u64 = 21;
@@ -46,21 +48,47 @@ impl Folder {
     }
 
     /// The generation that counts; in a new folder one that `make` makes, durably. All others are removed.
+    ///
+    /// # Errors
+    /// `Damaged`, and nothing is removed, if the generation that counts is not there, or not known while there are
+    /// others than a first one whose making was cut off.
     pub(super) fn current(
         &self,
         make: impl FnOnce(&Path) -> Result<(), EngineError>,
     ) -> Result<u64, EngineError> {
-        let named = self.named()?;
-        self.remove_others(named).map_err(file_error)?;
-        match named {
-            // sled would make a new one where nothing is: a store that is gone must not look like an empty one.
-            Some(number) if !self.generation(number).join("db").is_file() => Err(EngineError::Damaged),
-            Some(number) => Ok(number),
-            None => {
-                make(&self.generation(0))?;
-                self.name(0)?;
-                Ok(0)
-            }
+        let Some(number) = self.named()? else {
+            self.make_first(make)?;
+            return Ok(0);
+        };
+        // sled would make a new one where nothing is: a store that is gone must not look like an empty one.
+        if !self.generation(number).join("db").is_file() {
+            return Err(EngineError::Damaged);
+        }
+        self.remove_mark().and_then(|()| self.remove_others(number)).map_err(file_error)?;
+        Ok(number)
+    }
+
+    /// Makes the first generation, under a mark that lies beside it until it counts.
+    fn make_first(&self, make: impl FnOnce(&Path) -> Result<(), EngineError>) -> Result<(), EngineError> {
+        let first = self.generation(0);
+        let is_marked = self.path.join(FIRST_UNFINISHED).exists();
+        match self.generations().map_err(file_error)?.as_slice() {
+            [] => {}
+            [lone] if *lone == first && is_marked => self.remove(0)?,
+            _ => return Err(EngineError::Damaged),
+        }
+        let mark = || File::create(self.path.join(FIRST_UNFINISHED)).and_then(|_| sync_folder(&self.path));
+        mark().map_err(file_error)?;
+        make(&first)?;
+        self.name(0)?;
+        self.remove_mark().map_err(file_error)
+    }
+
+    fn remove_mark(&self) -> io::Result<()> {
+        match fs::remove_file(self.path.join(FIRST_UNFINISHED)) {
+            Ok(()) => sync_folder(&self.path),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
         }
     }
 
@@ -96,16 +124,23 @@ impl Folder {
         removed.and_then(|()| sync_folder(&self.path)).map_err(file_error)
     }
 
-    fn remove_others(&self, kept: Option<u64>) -> io::Result<()> {
-        let kept = kept.map(|number| self.generation(number));
-        for entry in fs::read_dir(&self.path)? {
-            let entry = entry?;
-            let is_generation = entry.file_name().to_string_lossy().starts_with(GENERATION);
-            if is_generation && Some(entry.path()) != kept {
-                fs::remove_dir_all(entry.path())?;
-            }
+    fn remove_others(&self, kept: u64) -> io::Result<()> {
+        let kept = self.generation(kept);
+        for other in self.generations()?.iter().filter(|path| **path != kept) {
+            fs::remove_dir_all(other)?;
         }
         sync_folder(&self.path)
+    }
+
+    fn generations(&self) -> io::Result<Vec<PathBuf>> {
+        let mut found = Vec::new();
+        for entry in fs::read_dir(&self.path)? {
+            let entry = entry?;
+            if entry.file_name().to_string_lossy().starts_with(GENERATION) {
+                found.push(entry.path());
+            }
+        }
+        Ok(found)
     }
 }
 

@@ -203,3 +203,39 @@ fn a_store_that_is_gone_is_not_an_empty_one_and_a_folder_has_one_user() {
     fs::write(folder.path().join("current"), "first").unwrap();
     assert_eq!(SledKeys::open(folder.path()).err(), Some(EngineError::Damaged));
 }
+
+#[test]
+fn a_store_whose_name_is_lost_is_damage_and_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let keys = SledKeys::open(folder.path()).unwrap();
+    keys.commit(put("a", "1")).unwrap();
+    keys.compact(Space::Lanes).unwrap();
+    drop(keys);
+    let current = folder.path().join("current");
+    for number in ["1", "0"] {
+        fs::remove_file(&current).unwrap();
+        assert_eq!(SledKeys::open(folder.path()).err(), Some(EngineError::Damaged));
+        fs::write(&current, number).unwrap();
+        let keys = SledKeys::open(folder.path()).unwrap();
+        assert_eq!(all(&keys), rows(&[("a", "1")]));
+        drop(keys);
+        fs::rename(folder.path().join(format!("generation-{number}")), folder.path().join("generation-0"))
+            .unwrap();
+        fs::write(&current, "0").unwrap();
+    }
+}
+
+#[test]
+fn a_first_making_that_was_cut_off_is_done_again() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("first.unfinished"), "").unwrap();
+    fs::create_dir_all(folder.path().join("generation-0/blobs")).unwrap();
+    let keys = SledKeys::open(folder.path()).unwrap();
+    keys.commit(put("a", "1")).unwrap();
+    drop(keys);
+    assert!(!folder.path().join("first.unfinished").exists());
+    // Cut off between the naming and the removal of the mark.
+    fs::write(folder.path().join("first.unfinished"), "").unwrap();
+    assert_eq!(all(&SledKeys::open(folder.path()).unwrap()), rows(&[("a", "1")]));
+    assert!(!folder.path().join("first.unfinished").exists());
+}
