@@ -38,14 +38,16 @@ impl FjallKeys {
         if self.flush_until(|| Ok(keyspace.tree.version_free_list_len() == 0))? == Progress::More {
             return Ok(Progress::More);
         }
-        let rewritten: Vec<_> =
-            keyspace.tree.current_version().iter_tables().map(|table| table.id()).collect();
-        keyspace.major_compact().map_err(|e| engine_error(&e))?;
         let tables = keyspace.path().join(TABLES);
+        let version = keyspace.tree.current_version();
+        let rewritten: Vec<_> =
+            version.iter_tables().map(|table| tables.join(table.id().to_string())).collect();
+        // It would keep its own files.
+        drop(version);
+        keyspace.major_compact().map_err(|e| engine_error(&e))?;
         self.flush_until(|| {
-            for id in &rewritten {
-                let is_there = fs::exists(tables.join(id.to_string()));
-                if is_there.map_err(|_| EngineError::Failed)? {
+            for path in &rewritten {
+                if fs::exists(path).map_err(|_| EngineError::Failed)? {
                     return Ok(false);
                 }
             }
