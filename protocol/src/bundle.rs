@@ -186,8 +186,10 @@ impl KeyBundle {
     /// What a client remembers of this bundle.
     pub fn pin(&self) -> BundlePin {
         BundlePin {
-            root: self.authority.newest_root(),
+            root: self.authority.successions().newest(),
+            chain: self.authority.successions().hashes(),
             delegation: self.delegation.number(),
+            lowest_honoured: self.delegation.lowest_honoured(),
             serial: self.serial,
             hash: self.hash,
         }
@@ -195,12 +197,17 @@ impl KeyBundle {
 }
 
 /// The newest bundle that was seen of an organization; older ones and contradictions are refused.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct BundlePin {
     /// Newest root of the chain: a chain cut short would bring a succeeded root back.
     pub root: u32,
+    /// SHA-256 of each record of the chain: one that forks from it is of a thief of an earlier root. Empty in a pin
+    /// from before chains were kept: then only the newest root is compared.
+    pub chain: Vec<[u8; 32]>,
     /// Highest delegation number.
     pub delegation: u32,
+    /// Lowest delegation honoured: it never sinks, so that what was disowned stays so.
+    pub lowest_honoured: u32,
     /// Highest serial.
     pub serial: u64,
     /// The bundle with that serial.
@@ -211,12 +218,25 @@ impl BundlePin {
     /// Checks that `bundle` is this one or newer.
     ///
     /// # Errors
-    /// [`Error::Stale`] for a lower root, delegation or serial, [`Error::Equivocation`] for the same serial with other bytes.
+    /// As [`Self::check_pin`].
     pub fn check(&self, bundle: &KeyBundle) -> Result<()> {
-        let pin = bundle.pin();
-        if pin.root < self.root || pin.delegation < self.delegation || pin.serial < self.serial {
+        self.check_pin(&bundle.pin())
+    }
+
+    /// Checks that the bundle of `pin`, which was verified, is this one or newer.
+    ///
+    /// # Errors
+    /// [`Error::Stale`] for a lower root, delegation, floor of delegations or serial, [`Error::Equivocation`] for the
+    /// same serial with other bytes and for a chain that does not go on where this one ends.
+    pub fn check_pin(&self, pin: &Self) -> Result<()> {
+        let is_behind = pin.root < self.root
+            || pin.delegation < self.delegation
+            || pin.lowest_honoured < self.lowest_honoured
+            || pin.serial < self.serial;
+        let is_other = pin.serial == self.serial && pin.hash != self.hash;
+        if is_behind {
             Err(Error::Stale)
-        } else if pin.serial == self.serial && pin.hash != self.hash {
+        } else if is_other || !pin.chain.starts_with(&self.chain) {
             Err(Error::Equivocation)
         } else {
             Ok(())

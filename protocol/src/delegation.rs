@@ -164,7 +164,6 @@ impl Delegation {
 pub struct Authority {
     organization: OrganizationId,
     successions: Successions,
-    current: u32,
     lowest_honoured: u32,
 }
 
@@ -178,12 +177,11 @@ impl Authority {
         if current.root_index != successions.newest() {
             return Err(Error::Delegation);
         }
-        let (current, lowest_honoured) = (current.number, current.lowest_honoured);
-        Ok(Self { organization, successions, current, lowest_honoured })
+        Ok(Self { organization, successions, lowest_honoured: current.lowest_honoured })
     }
 
-    pub(crate) fn newest_root(&self) -> u32 {
-        self.successions.newest()
+    pub(crate) fn successions(&self) -> &Successions {
+        &self.successions
     }
 
     /// The organization.
@@ -201,9 +199,9 @@ impl Authority {
         let signed = signed.ok_or(Error::Malformed("delegation"))?;
         let delegation = Delegation::verify(signed, &self.organization, &self.successions)?;
         delegation.check_at(at)?;
-        // What a succeeded root had delegated before its succession counts on; what it delegates since, never.
-        let is_late = delegation.root_index < self.successions.newest() && delegation.number >= self.current;
-        if is_late || delegation.number < self.lowest_honoured {
+        // What a succeeded root delegates since cannot be told from what it had delegated before: it names the number.
+        let is_succeeded = delegation.root_index < self.successions.newest();
+        if is_succeeded || delegation.number < self.lowest_honoured {
             Err(Error::Delegation)
         } else {
             Ok(delegation)

@@ -123,6 +123,11 @@ impl Successions {
         self.links.starts_with(&other.links)
     }
 
+    /// SHA-256 of each link's record, by which the chain is known again.
+    pub(crate) fn hashes(&self) -> Vec<[u8; 32]> {
+        self.links.iter().map(|link| sha256(&link.record)).collect()
+    }
+
     /// Whether the last link names `next`.
     pub fn names(&self, next: &RootPublicKey) -> bool {
         self.links.last().is_some_and(|link| link.record[32..] == sha256(next.as_bytes()))

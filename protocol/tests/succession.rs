@@ -35,7 +35,7 @@ fn bundle(
     draft.sign(key, now)
 }
 
-/// The organization after its root was succeeded: a new delegation, by the new root.
+/// The organization after its root was succeeded: a new delegation, by the new root, which honours on what it can.
 fn after_succession() -> KeyBundle {
     let delegation = DelegationDraft { number: 5, root_index: 1, ..world::delegation_draft() };
     bundle(world::succeeded(), &delegation, &world::gateway(), NOW.plus(Duration::from_secs(1))).unwrap()
@@ -67,9 +67,46 @@ fn a_succeeded_root_confirms_nothing_more() {
         let unverified = UnverifiedConfirmation::new(confirmation.signed().clone()).unwrap();
         unverified.verify(now.authority()).map(|_| ())
     };
-    let cut = bundle(world::successions(), &stolen(99), &thief(), NOW).unwrap();
-    assert_eq!(confirmed(&cut, &thief()), Err(Error::Delegation));
-    assert_eq!(confirmed(&world::bundle(), &world::gateway()), Ok(()), "what was delegated before counts on");
+    // With a number that is above, and with one between the floor and the present one.
+    for number in [99, 4] {
+        let cut = bundle(world::successions(), &stolen(number), &thief(), NOW).unwrap();
+        assert_eq!(confirmed(&cut, &thief()), Err(Error::Delegation), "{number}");
+    }
+    assert_eq!(confirmed(&now, &world::gateway()), Ok(()));
+    assert_eq!(confirmed(&world::bundle(), &world::gateway()), Err(Error::Delegation), "signed anew, then");
+}
+
+#[test]
+fn a_fork_of_the_chain_is_refused_by_whoever_saw_the_chain() {
+    let now = after_succession();
+    // Whoever has the file of the first two roots makes a chain of its own from the first on.
+    let (root, mine) = (world::root(1), sealcare_protocol::RootKey::from_seed(&[0x67; 32]));
+    let next = sealcare_protocol::RootKey::from_seed(&[0x68; 32]).public();
+    let fork = world::successions().succeeded_by(&root, &mine.public()).unwrap();
+    let fork = fork.succeeded_by(&mine, &next).unwrap();
+    let delegation = DelegationDraft { root_index: 2, ..stolen(99) };
+    let draft = KeyBundleDraft {
+        domain: "clinic.example".parse().unwrap(),
+        successions: fork,
+        delegation: delegation.sign(&mine).unwrap(),
+        previous_serial: 0,
+        epochs: vec![EpochEntry { key: world::epoch().public(), period: world::period() }],
+    };
+    let forked = draft.sign(&thief(), NOW.plus(DAY)).unwrap();
+    assert_eq!(world::bundle().pin().check(&forked), Ok(()), "whoever saw only the first root takes it");
+    assert_eq!(now.pin().check(&forked), Err(Error::Equivocation));
+    assert_eq!(forked.pin().check(&now), Err(Error::Stale));
+}
+
+#[test]
+fn a_floor_of_delegations_never_sinks() {
+    let signed = |number, lowest_honoured, serial| {
+        let draft = DelegationDraft { number, lowest_honoured, ..world::delegation_draft() };
+        bundle(world::successions(), &draft, &world::gateway(), NOW.plus(serial)).unwrap()
+    };
+    let disowned = signed(5, 5, DAY);
+    assert_eq!(disowned.pin().check(&signed(6, 1, DAY * 2)), Err(Error::Stale));
+    assert_eq!(disowned.pin().check(&signed(6, 5, DAY * 2)), Ok(()));
 }
 
 #[test]

@@ -39,8 +39,15 @@ pub(super) async fn an_older_bundle_is_stale(store: &dyn Store) {
     let mut older_delegation = clinic.registrant(7);
     older_delegation.pin.delegation = 0;
     assert_eq!(put(older_delegation).await, Ok(PutBundleOutcome::Stale));
+    let mut lower_floor = clinic.registrant(7);
+    lower_floor.pin.lowest_honoured = 1;
+    assert_eq!(put(lower_floor).await, Ok(PutBundleOutcome::Stale));
+    let mut fork = clinic.registrant(7);
+    (fork.pin.root, fork.pin.chain) = (2, vec![[0; 32], [8; 32], [9; 32]]);
+    assert_eq!(put(fork.clone()).await, Ok(PutBundleOutcome::Stale));
+    assert_eq!(store.register(fork, NOW).await, Ok(RegisterOutcome::Stale));
     let mut older_root = clinic.registrant(7);
-    older_root.pin.root = 0;
+    (older_root.pin.root, older_root.pin.chain) = (0, vec![[0; 32]]);
     assert_eq!(put(older_root).await, Ok(PutBundleOutcome::Stale));
     assert_eq!(store.bundle(clinic.id).await.unwrap().0, clinic.registrant(5).bundle);
     assert_eq!(put(Clinic::new(9).registrant(1)).await, Err(StoreError::NotFound));

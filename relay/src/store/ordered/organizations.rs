@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use prost::Message as _;
 use sealcare_proto::v1 as wire;
-use sealcare_protocol::{BundleHash, BundlePin, Domain, KeyId, OrganizationId, Timestamp};
+use sealcare_protocol::{Domain, KeyId, OrganizationId, Timestamp};
 
 use super::{
     engine::Space,
@@ -40,7 +40,7 @@ pub(super) fn register(
         return Ok(RegisterOutcome::DomainTaken);
     }
     let mut row = match known {
-        Some(row) if !is_newer(&row, &registrant.pin)? => return Ok(RegisterOutcome::Stale),
+        Some(row) if row.pin()?.check_pin(&registrant.pin).is_err() => return Ok(RegisterOutcome::Stale),
         Some(row) => row,
         None => {
             let mut row = OrganizationRow::default();
@@ -107,12 +107,6 @@ fn claim_domain(t: &mut Transaction<'_>, registrant: &Registrant, now: Timestamp
     Ok(true)
 }
 
-fn is_newer(row: &OrganizationRow, pin: &BundlePin) -> Result<bool> {
-    let hash = BundleHash::from_slice(&row.bundle_hash).map_err(|_| StoreError::Corrupt("organization"))?;
-    let is_same = pin.serial == row.serial && pin.hash == hash;
-    Ok(is_same || (pin.serial > row.serial && pin.delegation >= row.delegation && pin.root >= row.root))
-}
-
 fn renew(t: &mut Transaction<'_>, row: &mut OrganizationRow, registrant: &Registrant, now: Timestamp) {
     registrant.domain.as_str().clone_into(&mut row.domain);
     // A registration can be repeated by anyone who saw it: it does not bring back a key that was replaced.
@@ -123,10 +117,7 @@ fn renew(t: &mut Transaction<'_>, row: &mut OrganizationRow, registrant: &Regist
     }
     row.bundle_expires_ms = registrant.bundle_expires.as_millis();
     row.root_fingerprint = Bytes::copy_from_slice(&registrant.root_fingerprint);
-    row.root = registrant.pin.root;
-    row.delegation = registrant.pin.delegation;
-    row.serial = registrant.pin.serial;
-    row.bundle_hash = Bytes::copy_from_slice(registrant.pin.hash.as_bytes());
+    row.set_pin(&registrant.pin);
     remember_epochs(row, &registrant.epochs, now);
     let bundle = BundleRow { bundle: registrant.bundle.clone(), put_ms: now.as_millis() };
     t.put(Space::Rows, layout::bundle(&registrant.organization), bundle.encode_to_vec());
@@ -152,7 +143,7 @@ pub(super) fn put_bundle(
     now: Timestamp,
 ) -> Result<PutBundleOutcome> {
     let mut row = t.organization(&registrant.organization)?;
-    if row.domain != registrant.domain.as_str() || !is_newer(&row, &registrant.pin)? {
+    if row.domain != registrant.domain.as_str() || row.pin()?.check_pin(&registrant.pin).is_err() {
         return Ok(PutBundleOutcome::Stale);
     }
     renew(t, &mut row, registrant, now);

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use prost::Message;
 use sealcare_proto::v1 as wire;
-use sealcare_protocol::{DepositPublicKey, GrantId, OrganizationId};
+use sealcare_protocol::{BundleHash, BundlePin, DepositPublicKey, GrantId, OrganizationId};
 
 use crate::store::{BATCHES_REMEMBERED, DepositBatch, OrganizationState, Result, StoreError, Tombstone};
 
@@ -260,11 +260,11 @@ pub(super) struct OrganizationRow {
     #[prost(bytes = "bytes", tag = "6")]
     pub(super) root_fingerprint: Bytes,
     #[prost(uint32, tag = "7")]
-    pub(super) delegation: u32,
+    delegation: u32,
     #[prost(uint64, tag = "8")]
-    pub(super) serial: u64,
+    serial: u64,
     #[prost(bytes = "bytes", tag = "9")]
-    pub(super) bundle_hash: Bytes,
+    bundle_hash: Bytes,
     #[prost(message, repeated, tag = "10")]
     pub(super) epochs: Vec<EpochRow>,
     /// First approval, if ever.
@@ -272,13 +272,42 @@ pub(super) struct OrganizationRow {
     pub(super) approved_ms: Option<u64>,
     /// Newest root of the chain.
     #[prost(uint32, tag = "12")]
-    pub(super) root: u32,
+    root: u32,
     /// When the OAuth key was signed.
     #[prost(uint64, tag = "13")]
     pub(super) oauth_created_ms: u64,
+    /// SHA-256 of each record of the chain; empty in a row from before they were kept.
+    #[prost(bytes = "bytes", repeated, tag = "14")]
+    chain: Vec<Bytes>,
+    /// Lowest delegation honoured.
+    #[prost(uint32, tag = "15")]
+    lowest_honoured: u32,
 }
 
 impl OrganizationRow {
+    /// The newest bundle that was seen.
+    pub(super) fn pin(&self) -> Result<BundlePin> {
+        let corrupt = StoreError::Corrupt("organization");
+        let chain = self.chain.iter().map(|hash| <[u8; 32]>::try_from(&hash[..]).map_err(|_| corrupt));
+        Ok(BundlePin {
+            root: self.root,
+            chain: chain.collect::<Result<_>>()?,
+            delegation: self.delegation,
+            lowest_honoured: self.lowest_honoured,
+            serial: self.serial,
+            hash: BundleHash::from_slice(&self.bundle_hash).map_err(|_| corrupt)?,
+        })
+    }
+
+    /// Keeps what was seen.
+    pub(super) fn set_pin(&mut self, pin: &BundlePin) {
+        self.root = pin.root;
+        self.chain = pin.chain.iter().map(|hash| Bytes::copy_from_slice(hash)).collect();
+        (self.delegation, self.lowest_honoured) = (pin.delegation, pin.lowest_honoured);
+        self.serial = pin.serial;
+        self.bundle_hash = Bytes::copy_from_slice(pin.hash.as_bytes());
+    }
+
     pub(super) fn state(&self) -> Result<OrganizationState> {
         match wire::OrganizationState::try_from(self.decision) {
             Ok(wire::OrganizationState::Pending) => Ok(OrganizationState::Pending),
