@@ -58,8 +58,12 @@ enum Command {
         /// The engine of the new store, as `store` in the configuration will say.
         #[arg(long, value_name = "ENGINE", default_value_t)]
         store: EngineName,
-        #[command(flatten)]
-        place: Place,
+        /// A new folder, or an empty one. There is no default: it becomes a relay's.
+        #[arg(long, value_name = "DIR", env = "SEALCARE_RELAY_DATA")]
+        data: PathBuf,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -76,8 +80,12 @@ struct Place {
 
 impl Place {
     fn output(&self) -> Output {
-        if self.json { Output::Json } else { Output::Text }
+        output(self.json)
     }
+}
+
+fn output(json: bool) -> Output {
+    if json { Output::Json } else { Output::Text }
 }
 
 #[derive(Subcommand)]
@@ -141,8 +149,8 @@ fn execute(cli: Cli) -> Result<()> {
         Command::Backup { file, place } => {
             tell(runtime.block_on(operator::back_up(&place.data, &file, place.output())))
         }
-        Command::Restore { file, store, place } => {
-            tell(operator::restore(&place.data, store, &file, place.output()))
+        Command::Restore { file, store, data, json } => {
+            tell(operator::restore(&data, store, &file, output(json)))
         }
     }
 }

@@ -169,6 +169,8 @@ async fn a_backup_is_written_by_the_running_relay_and_restored_into_an_empty_fol
 
     let place = to.path().join("data").display().to_string();
     let restore = || outcome(&["restore", &file, "--data", &place]);
+    let (status, text) = outcome(&["restore", &file]);
+    assert!(status == Some(64) && text.contains("--data"), "{text}");
     let (status, text) = restore();
     assert!(status == Some(0) && text.contains("next: `sealcare-relay serve`"), "{text}");
     let (status, text) = restore();

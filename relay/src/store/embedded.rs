@@ -4,8 +4,8 @@
 //! backup and a restore (`backup`).
 
 use std::{
-    fmt, fs,
-    os::unix::fs::PermissionsExt as _,
+    fmt, fs, io,
+    os::unix::fs::{DirBuilderExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -106,22 +106,22 @@ pub fn open(data: &Path, engine: EngineName, free_bytes_min: u64) -> Result<Orde
 
 /// Makes the store in `data` from the backup in `file`, with `engine`, as a new life: cursors of the one before
 /// are worth nothing, and senders start their sessions anew. The whole file is checked before anything is
-/// written; a crash leaves no store. Blocks.
+/// written; a crash leaves no store. A new folder is this user's alone; one that was there keeps its mode until
+/// [`open`]. Blocks.
 ///
 /// # Errors
-/// [`Error::Backup`], naming the place of damage, or if `data` has a store; else [`Error::File`],
+/// [`Error::Backup`], naming the place of damage, or if `data` is not empty; else [`Error::File`],
 /// [`Error::Storage`], [`Error::Store`].
 pub fn restore(data: &Path, engine: EngineName, file: &Path) -> Result<BackedUp> {
-    prepare(data)?;
-    if EngineName::of(data).is_some() {
-        return Err(BackupError::Occupied.into());
-    }
+    check_empty(data)?;
     let restored = ordered::verify(file)?;
     let unfinished = data.join(UNFINISHED);
     let file_error = |source| Error::File { path: unfinished.clone(), source };
     if unfinished.exists() {
         fs::remove_dir_all(&unfinished).map_err(file_error)?;
     }
+    // A folder that was there keeps its mode: it may be another's. What is made here is this user's alone.
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(&unfinished).map_err(file_error)?;
     let keys = engine.open(&unfinished)?;
     ordered::restore(file, &keys)?;
     drop(OrderedStore::open(keys, new_incarnation()?, 0)?);
@@ -130,8 +130,26 @@ pub fn restore(data: &Path, engine: EngineName, file: &Path) -> Result<BackedUp>
     Ok(restored)
 }
 
+/// Whether `data` is not there, or holds nothing but what a restore that was cut off has left.
+fn check_empty(data: &Path) -> Result<()> {
+    if EngineName::of(data).is_some() {
+        return Err(BackupError::Occupied.into());
+    }
+    let file_error = |source| Error::File { path: data.to_owned(), source };
+    let entries = match fs::read_dir(data) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries.map_err(file_error)?,
+    };
+    for entry in entries {
+        if entry.map_err(file_error)?.file_name() != UNFINISHED {
+            return Err(BackupError::NotEmpty.into());
+        }
+    }
+    Ok(())
+}
+
 /// A folder that only this user can look into.
-pub(super) fn prepare(data: &Path) -> Result<()> {
+fn prepare(data: &Path) -> Result<()> {
     let file_error = |source| Error::File { path: data.to_owned(), source };
     fs::create_dir_all(data).map_err(file_error)?;
     fs::set_permissions(data, fs::Permissions::from_mode(0o700)).map_err(file_error)

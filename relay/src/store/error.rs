@@ -49,6 +49,9 @@ pub enum BackupError {
     /// A backup is restored into an empty folder only.
     #[error("the data folder has a store already")]
     Occupied,
+    /// Something else than a store is in the folder.
+    #[error("the data folder is not empty: name a new folder, or an empty one, with `--data`")]
+    NotEmpty,
     /// The store does not give or take what it should.
     #[error(transparent)]
     Store(#[from] StoreError),

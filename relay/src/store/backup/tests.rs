@@ -199,3 +199,29 @@ async fn a_folder_with_a_store_is_left_alone_and_half_a_restore_is_no_store() {
         assert!(embedded::open(&data, *engine, 0).is_ok());
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restore_leaves_a_folder_alone_that_is_not_empty_and_any_folder_until_the_backup_is_good() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let (file, whole) = backup(folder.path()).await;
+    let home = folder.path().join("home");
+    fs::create_dir(&home).unwrap();
+    fs::set_permissions(&home, fs::Permissions::from_mode(0o755)).unwrap();
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let looks = || (mode(&home), fs::read_dir(&home).unwrap().count());
+    fs::write(&file, &whole[1..]).unwrap();
+    embedded::restore(&home, EngineName::Fjall, &file).unwrap_err();
+    assert_eq!(looks(), (0o755, 0));
+    fs::write(&file, &whole).unwrap();
+    fs::write(home.join("letter"), "dear").unwrap();
+    let refused = embedded::restore(&home, EngineName::Fjall, &file);
+    assert!(matches!(refused, Err(Error::Backup(BackupError::NotEmpty))));
+    assert_eq!(looks(), (0o755, 1));
+    fs::remove_file(home.join("letter")).unwrap();
+    embedded::restore(&home, EngineName::Fjall, &file).unwrap();
+    assert_eq!((looks(), mode(&home.join("store"))), ((0o755, 1), 0o700));
+    let new = folder.path().join("new");
+    embedded::restore(&new, EngineName::Fjall, &file).unwrap();
+    assert_eq!(mode(&new), 0o700);
+}
