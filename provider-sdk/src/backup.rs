@@ -15,6 +15,7 @@ use crate::error::Result;
 use crate::inbox::queue::{Entry, KeptEvent};
 use crate::kept::Kept;
 use crate::organization::{Organization, Profile};
+use crate::silence;
 use crate::spaces::{HELD, QUEUE, REPLIES_DUE, SENDERS, SESSIONS, STATEMENTS, WIPES};
 
 /// Events that are looked through at a time.
@@ -53,6 +54,8 @@ fn forget_what_was_lost(tx: &mut WriteTransaction<'_>) -> Result<()> {
     let mut profile = Profile::load(tx)?;
     profile.mark_restored();
     profile.store(tx)?;
+    // Grants are waited for, and the relay is listened to, from the restoration on and not since the backup.
+    silence::forget(tx)?;
     for space in [STATEMENTS, SESSIONS, SENDERS, HELD, REPLIES_DUE, WIPES] {
         tx.delete_range(space, &KeyRange::all())?;
     }

@@ -70,6 +70,12 @@ pub(crate) fn break_silence(tx: &mut WriteTransaction<'_>, grant: &GrantId) -> R
     Ok(tx.delete(AWAITED, grant.as_bytes()).map(drop)?)
 }
 
+/// For a restored vault, in which the backup's times would end grants that nobody could hear.
+pub(crate) fn forget(tx: &mut WriteTransaction<'_>) -> Result<()> {
+    tx.delete_range(AWAITED, &KeyRange::all())?;
+    Ok(tx.delete(WATCH, LISTENER).map(drop)?)
+}
+
 impl Organization {
     /// Looks for grants that have fallen silent, tells the application once of each step (`stale`, `lapsed`,
     /// `ended`) and ends those of which nothing was heard for 90 days. To be called every hour; calls between change

@@ -4,7 +4,7 @@
 mod world;
 
 use sealcare_protocol::Person;
-use sealcare_provider::{Organization, ProviderError};
+use sealcare_provider::{OldKeys, Organization, ProviderError, Settlement};
 use sealcare_vault::{KeyRange, ReadTransaction, Space, Unlock, Vault, VaultError};
 
 use world::{Clinic, DAY, NOW, heart_rate, seal, sharing};
@@ -119,20 +119,23 @@ fn a_restored_organization_goes_on_above_the_numbers_that_it_forgot() {
     let (mut clinic, roots) = Clinic::with_roots();
     let backup = clinic.vault_dir().with_file_name("backup");
     clinic.org().back_up(&backup).unwrap();
-    let renew = |clinic: &Clinic| {
+    let renew = |clinic: &Clinic, old: OldKeys| {
         let offer = clinic.org().offer_keys(&mut rand::rng()).unwrap();
-        let old = sealcare_provider::OldKeys::Honoured;
-        clinic.org().renew(&roots.delegate(&offer, old, clinic.now).unwrap(), clinic.now).unwrap();
+        let renewal = roots.delegate(&offer, old, clinic.now).unwrap();
+        clinic.org().renew(&renewal, clinic.now).unwrap()
     };
     clinic.now = NOW.plus(DAY);
     // Twice: counting up from what the backup has would not be enough.
-    (0..2).for_each(|_| renew(&clinic));
+    renew(&clinic, OldKeys::Honoured);
+    renew(&clinic, OldKeys::Disowned);
     let seen = clinic.org().bundle().pin();
     clinic.now = clinic.now.plus(DAY);
     clinic.come_back(&backup);
     assert!(seen.check(&clinic.org().bundle()).is_err(), "its keys are from before");
-    renew(&clinic);
+    // The backup does not know that keys were disowned since: the root disowns whatever was before.
+    assert_eq!(renew(&clinic, OldKeys::Honoured), OldKeys::Disowned);
     assert_eq!(seen.check(&clinic.org().bundle()), Ok(()));
+    assert_eq!(renew(&clinic, OldKeys::Honoured), OldKeys::Honoured, "once");
 }
 
 #[test]
@@ -144,8 +147,11 @@ fn a_recovered_device_at_a_restored_organization_says_nothing_and_then_chooses()
     let chosen = patient.revision + 1;
     (patient.revision, patient.sender) = (0, sealcare_protocol::SenderId::random(&mut rand::rng()));
     let mut silent = patient.start(&clinic, 0);
-    assert_eq!(clinic.receive(patient.grant(), &silent.envelope), sealcare_provider::Settlement::Settled);
-    assert_eq!((clinic.org().grants(None, clinic.now).unwrap().len(), clinic.org().awaited().unwrap()), (0, 1));
+    assert_eq!(clinic.receive(patient.grant(), &silent.envelope), Settlement::Settled);
+    assert_eq!(
+        (clinic.org().grants(None, clinic.now).unwrap().len(), clinic.org().awaited().unwrap()),
+        (0, 1)
+    );
     // Whatever it would send already is nobody's choice.
     clinic.receive(patient.grant(), &seal(&mut silent.session, vec![heart_rate("r1", 72)]));
     assert_eq!(clinic.told(), ["data-out-of-scope"]);
@@ -155,4 +161,26 @@ fn a_recovered_device_at_a_restored_organization_says_nothing_and_then_chooses()
     clinic.receive(patient.grant(), &seal(&mut next.session, vec![heart_rate("r1", 72)]));
     assert_eq!(clinic.told(), ["72 /min"]);
     assert!(clinic.org().grant(patient.grant(), clinic.now).unwrap().status.is_shown());
+}
+
+#[test]
+fn a_restoration_ends_no_grant_by_what_the_backup_knew_of_its_silence() {
+    let (mut clinic, patient, _) = sharing();
+    let first = clinic.vault_dir().with_file_name("first");
+    clinic.org().back_up(&first).unwrap();
+    clinic.come_back(&first);
+    // It waits for the grant from here on; the next backup holds that.
+    clinic.org().sweep(clinic.now).unwrap();
+    let second = clinic.vault_dir().with_file_name("second");
+    clinic.org().back_up(&second).unwrap();
+    // Meanwhile it is heard, and shares for months.
+    clinic.now = NOW.plus(DAY * 99);
+    clinic.come_back(&second);
+    for day in 99..108 {
+        clinic.now = NOW.plus(DAY * day);
+        assert_eq!(clinic.org().sweep(clinic.now).unwrap().ended, 0, "day {day}");
+    }
+    clinic.org().rotate(clinic.now, &mut rand::rng()).unwrap();
+    assert_eq!(clinic.receive(patient.grant(), &patient.start(&clinic, 0).envelope), Settlement::Settled);
+    assert_eq!(clinic.told(), Vec::<String>::new());
 }
