@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     error::{ClientError, Result},
+    import::Coverage,
     store::{ACCOUNT, CHANGES, RECORDS, Store, load_number},
 };
 
@@ -88,18 +89,6 @@ impl NewRecord {
     }
 }
 
-impl RecordRow {
-    /// Whether one of `sources` has it.
-    pub(crate) fn is_of(&self, sources: &BTreeSet<SourceName>) -> bool {
-        !self.sources.is_disjoint(sources)
-    }
-
-    /// Whether no other than `sources` has it.
-    pub(crate) fn is_only_of(&self, sources: &BTreeSet<SourceName>) -> bool {
-        self.sources.is_subset(sources)
-    }
-}
-
 impl ChangeCounts {
     /// Adds what another transaction changed.
     pub(crate) fn add(&mut self, other: Self) {
@@ -129,11 +118,12 @@ impl<'a, 'v> RecordWriter<'a, 'v> {
         self.change(RecordRow { state: RecordState::Deleted, sources: BTreeSet::new(), ..row }, &[])
     }
 
-    /// Says that `sources` have a record no more, if it is as it was at `version`: deleted once no source has it.
-    pub(crate) fn withdraw(&mut self, version: u64, sources: &BTreeSet<SourceName>) -> Result<()> {
+    /// Says that the sources that are covered have a record no more, if it is as it was at `version`: deleted once no
+    /// source has it.
+    pub(crate) fn withdraw(&mut self, version: u64, coverage: &Coverage) -> Result<()> {
         let Some(key) = self.tx.get(CHANGES, &version.to_be_bytes())? else { return Ok(()) };
         let (mut row, json) = load_record(self.tx, &key)?;
-        row.sources.retain(|source| !sources.contains(source));
+        row.sources.retain(|source| !coverage.covers(&row.type_name, source));
         if row.sources.is_empty() {
             return self.change(RecordRow { state: RecordState::Deleted, ..row }, &[]);
         }

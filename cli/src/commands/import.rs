@@ -155,6 +155,7 @@ impl fmt::Display for Report {
         }
         match &self.absent {
             Some(absent) if absent.deleted() > 0 => writeln!(f, "{absent}Deleted. Next: `sealcare share`."),
+            Some(absent) if absent.is_empty() => writeln!(f, "{absent}Next: `sealcare share`."),
             Some(absent) => write!(
                 f,
                 "{absent}Nothing was deleted. If it is really gone, import again with --confirm-deletions.\n\

@@ -1,11 +1,12 @@
 //! What a source has no more: found by a file that is all of it, deleted only when confirmed.
 //! Not here: how a deletion reaches organizations (`outbox`).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use sealcare_records::{FingerprintSet, ImportReport, RecordType, SourceName};
+use sealcare_records::{FingerprintSet, ImportReport, RecordType};
 use sealcare_vault::ReadTransaction;
 
+use super::Coverage;
 use crate::{
     error::{ClientError, Result},
     patient::Patient,
@@ -22,11 +23,14 @@ const BATCH_RECORDS: usize = 2_000;
 pub struct Absence {
     /// Versions: a record that has changed meanwhile is left alone. One that another source has too stays.
     versions: Vec<u64>,
-    sources: BTreeSet<SourceName>,
+    coverage: Coverage,
     /// What would be deleted, by type.
     pub types: BTreeMap<RecordType, AbsentRecords>,
     /// Records of the same sources that the files do have.
     pub present: u64,
+    /// Records of the same sources that are not in the files and stay all the same: of their types something was left
+    /// out that they may be.
+    pub left_alone: BTreeMap<RecordType, u64>,
 }
 
 /// Absent records of one type.
@@ -59,23 +63,29 @@ impl Absence {
     /// What the person should be warned of.
     pub fn caution(&self) -> Option<Caution> {
         match self.present {
+            _ if self.count() == 0 => None,
             0 => Some(Caution::NothingLeft),
             present if self.count() > present => Some(Caution::MuchSmaller),
             _ => None,
         }
     }
 
-    /// Looks through all records; none if nothing is absent.
+    /// Looks through all records; none if each one of the sources is in the files.
     pub(super) fn find(
         store: &Store,
         files: &[ImportReport],
         in_files: &FingerprintSet,
     ) -> Result<Option<Self>> {
-        let sources: BTreeSet<_> = files.iter().filter_map(|report| report.source.clone()).collect();
         let made_ms = files.iter().filter_map(made_ms).max();
-        let mut absence = Self { versions: Vec::new(), sources, types: BTreeMap::new(), present: 0 };
+        let mut absence = Self {
+            versions: Vec::new(),
+            coverage: Coverage::of(files),
+            types: BTreeMap::new(),
+            present: 0,
+            left_alone: BTreeMap::new(),
+        };
         store.vault().read(|tx| absence.search(tx, in_files, made_ms))?;
-        Ok((absence.count() > 0).then_some(absence))
+        Ok((absence.count() > 0 || !absence.left_alone.is_empty()).then_some(absence))
     }
 
     fn search(
@@ -85,7 +95,7 @@ impl Absence {
         made_ms: Option<u64>,
     ) -> Result<()> {
         record_store::each(tx, |key, row| {
-            if !row.is_of(&self.sources) {
+            if !self.coverage.is_of(row) {
                 return Ok(());
             }
             if in_files.contains(fingerprint(key)) {
@@ -100,11 +110,15 @@ impl Absence {
     }
 
     fn note(&mut self, row: &RecordRow) -> Result<()> {
-        self.versions.push(row.version);
-        if !row.is_only_of(&self.sources) {
+        let kind = row.type_name.parse().map_err(|_| ClientError::Kept("a record"))?;
+        if !self.coverage.covers_any(row) {
+            *self.left_alone.entry(kind).or_default() += 1;
             return Ok(());
         }
-        let kind = row.type_name.parse().map_err(|_| ClientError::Kept("a record"))?;
+        self.versions.push(row.version);
+        if !self.coverage.covers_all(row) {
+            return Ok(());
+        }
         let absent = self.types.entry(kind).or_default();
         absent.count += 1;
         absent.first_ms = [absent.first_ms, row.start_ms].into_iter().flatten().min();
@@ -128,7 +142,7 @@ impl Patient {
                 deleted += store.vault().write(|tx| {
                     let mut writer = RecordWriter::new(tx, &store)?;
                     for version in versions {
-                        writer.withdraw(*version, &absence.sources)?;
+                        writer.withdraw(*version, &absence.coverage)?;
                     }
                     writer.finish().map(|changes| changes.deleted)
                 })?;

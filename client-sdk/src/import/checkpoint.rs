@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Raised whenever a release reads other records, ids or another order out of the same file.
-const READING: u32 = 1;
+const READING: u32 = 2;
 /// Interrupted imports that are remembered.
 const KEPT_MAX: usize = 16;
 const BUFFER_BYTES: usize = 64 * 1024;

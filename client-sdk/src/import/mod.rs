@@ -11,12 +11,15 @@
 mod absence;
 mod check;
 mod checkpoint;
+mod coverage;
 mod take;
 
 use sealcare_records::ImportReport;
 
 pub use absence::{Absence, AbsentRecords, Caution};
 pub use check::CheckedFiles;
+
+pub(crate) use coverage::Coverage;
 
 use crate::record_store::ChangeCounts;
 
@@ -36,6 +39,6 @@ pub struct Imported {
     pub files: Vec<ImportReport>,
     /// What changed in the vault, in all of an import that went on after it was interrupted.
     pub changes: ChangeCounts,
-    /// What files that were named complete do not have any more. Nothing of it is deleted yet.
+    /// What files that were named complete do not have, or not any more. Nothing of it is deleted yet.
     pub absence: Option<Absence>,
 }

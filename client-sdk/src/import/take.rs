@@ -131,6 +131,7 @@ fn take_one<R: Read + Seek>(
 struct Batch<'a> {
     store: &'a Store,
     key: FileKey,
+    /// Of the records that come now.
     source: Option<SourceName>,
     /// Records of the file that were seen, taken by now or before.
     passed: u64,
@@ -163,6 +164,10 @@ impl RecordSink for Batch<'_> {
         Ok(())
     }
 
+    fn begin_source(&mut self, source: &SourceName) {
+        self.source = Some(source.clone());
+    }
+
     fn progress(&mut self, progress: Progress) {
         (self.on_progress)(progress);
     }
@@ -171,7 +176,8 @@ impl RecordSink for Batch<'_> {
 impl Batch<'_> {
     /// The file is over: its checkpoint goes with the last batch, and its source is known to be this new.
     fn finish(mut self) -> Result<Checkpoint> {
-        let newest = self.source.clone().zip(absence::made_ms(&self.checkpoint.report));
+        let report = &self.checkpoint.report;
+        let newest = report.source.as_ref().zip(absence::made_ms(report));
         let newest =
             newest.map(|(name, made)| (self.store.blind(FILE_SOURCES, name.as_str().as_bytes()), made));
         self.commit(|tx, key, _| {

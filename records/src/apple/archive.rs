@@ -9,7 +9,7 @@ use zip::read::ZipFile;
 use super::clinical::{Declared, Listing};
 use super::directory::{self, Contents, Metered};
 use super::document;
-use crate::import::{Intake, RecordSink};
+use crate::import::{Intake, RecordSink, SourceName};
 use crate::{ImportError, ImportReport, RESOURCE_BYTES_MAX, RecordError, SkipReason, ZipFault, fhir};
 
 /// How many times its compressed size an entry may inflate to; 600,000 generated samples compress 35-fold.
@@ -30,9 +30,9 @@ pub fn import_zip<R: Read + Seek, S: RecordSink>(
     let archive_bytes = archive_bytes(&mut source)?;
     let mut archive = directory::open(source)?;
     let contents = directory::survey(&mut archive)?;
-    let (intake, listing) = read_export(&mut archive, &contents, archive_bytes, sink)?;
+    let (mut intake, mut listing) = read_export(&mut archive, &contents, archive_bytes, sink)?;
+    intake.begin_source(SourceName::apple_clinical());
     let mut resources = fhir::Resources::new(intake);
-    let mut listing = listing;
     for (index, path) in &contents.clinical_records {
         let Some(json) = read_clinical(&mut archive, *index, archive_bytes)? else {
             listing.take(path);

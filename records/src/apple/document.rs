@@ -40,7 +40,7 @@ pub(crate) fn import_sized<R: Read, S: RecordSink>(
 ) -> Result<ImportReport, ImportError<S::Error>> {
     let meter = meter(u64::MAX);
     let (mut intake, listing) = read(source, Intake::new(sink, meter, bytes_total))?;
-    intake.skip_many(SkipReason::ClinicalRecord, listing.left());
+    intake.skip_elsewhere(SkipReason::ClinicalRecord, listing.left());
     Ok(intake.finish())
 }
 

@@ -4,7 +4,10 @@
 use super::device;
 use crate::id::Fingerprint;
 use crate::model::{BloodPressure, ExerciseMinutes, HeartRate};
-use crate::{Decimal, Effective, Entry, Model, Moment, Provenance, RecordId, SkipReason, SourceDevice, Unit};
+use crate::{
+    Decimal, Effective, Entry, Model, Moment, Provenance, RecordId, RecordType, SkipReason, SourceDevice,
+    Unit,
+};
 
 /// The samples that are read.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -36,6 +39,15 @@ impl SampleKind {
             Self::HeartRate => Unit::PerMinute,
             Self::Exercise => Unit::Minute,
             Self::Systolic | Self::Diastolic => Unit::MillimetreOfMercury,
+        }
+    }
+
+    /// What a reading becomes, by itself or with its other half.
+    pub(super) const fn record_type(self) -> RecordType {
+        match self {
+            Self::HeartRate => RecordType::HeartRate,
+            Self::Exercise => RecordType::ExerciseMinutes,
+            Self::Systolic | Self::Diastolic => RecordType::BloodPressure,
         }
     }
 

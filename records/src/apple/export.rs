@@ -5,9 +5,13 @@ use super::draft::{Draft, Finding, SampleKind};
 use super::pairing::{Leftover, Pairing, Twin, pair};
 use crate::id::{Fingerprint, hashed_id};
 use crate::import::{Intake, RecordSink, SourceName};
-use crate::{Entry, ImportError, Moment, Person, Record, RecordError, SkipReason, XmlFault};
+use crate::{Entry, ImportError, Moment, Person, Record, RecordError, RecordType, SkipReason, XmlFault};
 
 const PRESSURE_CORRELATION: &str = "HKCorrelationTypeIdentifierBloodPressure";
+
+/// What the elements of an export become.
+const TYPES: [RecordType; 3] = [RecordType::ExerciseMinutes, RecordType::HeartRate, PRESSURE];
+const PRESSURE: RecordType = RecordType::BloodPressure;
 
 /// Readings held of one correlation; a true one has two.
 const CORRELATION_RECORDS_MAX: usize = 64;
@@ -57,7 +61,7 @@ impl<'a, S: RecordSink> Export<'a, S> {
     pub(super) fn begin(&mut self, depth: usize, element: &impl Element) -> Result<(), XmlFault> {
         match depth {
             1 if element.name() == "HealthData" => {
-                self.intake.whole_source(SourceName::apple_health());
+                self.intake.whole_source(SourceName::apple_health(), &TYPES);
                 Ok(())
             }
             1 => Err(XmlFault::NotAnExport),
@@ -86,10 +90,12 @@ impl<'a, S: RecordSink> Export<'a, S> {
     pub(super) fn finish(mut self) -> Result<(Intake<'a, S>, Listing), ImportError<S::Error>> {
         for leftover in std::mem::take(&mut self.pairing).into_leftovers() {
             match leftover {
-                Leftover::Unpaired(count) => self.intake.skip_many(SkipReason::BloodPressureUnpaired, count),
+                Leftover::Unpaired(count) => {
+                    self.intake.skip_of(PRESSURE, SkipReason::BloodPressureUnpaired, count);
+                }
                 Leftover::Pair(halves) => match halves.0.into_pressure(&halves.1) {
                     Ok(finding) => self.take(finding)?,
-                    Err(reason) => self.intake.skip_many(reason, 2),
+                    Err(reason) => self.intake.skip_of(PRESSURE, reason, 2),
                 },
             }
         }
@@ -167,10 +173,11 @@ impl<'a, S: RecordSink> Export<'a, S> {
             }
             return Ok(());
         }
+        let kind = draft.kind.record_type();
         match draft.into_finding() {
             Ok(finding) => self.take(finding),
             Err(reason) => {
-                self.intake.skip(reason);
+                self.intake.skip_of(kind, reason, 1);
                 Ok(())
             }
         }
@@ -194,7 +201,7 @@ impl<'a, S: RecordSink> Export<'a, S> {
         match finding {
             Ok(finding) => self.take(finding),
             Err(reason) => {
-                self.intake.skip(reason);
+                self.intake.skip_of(PRESSURE, reason, 1);
                 Ok(())
             }
         }

@@ -111,13 +111,17 @@ impl<'a, S: RecordSink> Resources<'a, S> {
             self.intake.person(person, identity);
         }
         let server = full_url.and_then(|url| server_of(url, &resource)).map(SourceName::server);
+        let kind = record_type(&resource);
         match self.record(resource, full_url)? {
             Ok(record) => {
                 self.intake.source(server);
                 self.intake.accept(record)
             }
             Err(reason) => {
-                self.intake.skip(reason);
+                match kind {
+                    Ok(kind) => self.intake.skip_of(kind, reason, 1),
+                    Err(_) => self.intake.skip(reason),
+                }
                 Ok(())
             }
         }

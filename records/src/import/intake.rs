@@ -1,10 +1,10 @@
 //! The one way into a sink: counts what is taken and skipped, reports progress, tells records apart.
 //! Not here: parsing.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::{FingerprintSet, ImportReport, Meter, Progress, RecordSink, SkipReason, SourceName, SourceSeen};
-use crate::{ImportError, Person, Record, RecordError};
+use crate::{ImportError, Person, Record, RecordError, RecordType};
 
 /// Records told apart in one import; each costs about nine bytes.
 const FINGERPRINTS_MAX: usize = 50_000_000;
@@ -27,6 +27,10 @@ pub(crate) struct Intake<'a, S> {
     seen: FingerprintSet,
     repeats: HashMap<u128, u64>,
     source: SourceSeen,
+    /// The source after the file's own, once it has begun.
+    further: Option<SourceName>,
+    /// Types of which all of the running source was taken so far.
+    covered: BTreeSet<RecordType>,
 }
 
 impl<'a, S: RecordSink> Intake<'a, S> {
@@ -42,6 +46,8 @@ impl<'a, S: RecordSink> Intake<'a, S> {
             seen: FingerprintSet::default(),
             repeats: HashMap::new(),
             source: SourceSeen::default(),
+            further: None,
+            covered: RecordType::ALL.into(),
         }
     }
 
@@ -55,11 +61,28 @@ impl<'a, S: RecordSink> Intake<'a, S> {
         self.sink.accept(record).map_err(ImportError::Sink)
     }
 
+    /// Something was left out that, if it is a record, may be of any type.
     pub(crate) fn skip(&mut self, reason: SkipReason) {
-        self.report.skip(reason, 1);
+        self.skip_many(reason, 1);
     }
 
     pub(crate) fn skip_many(&mut self, reason: SkipReason, count: u64) {
+        self.report.skip(reason, count);
+        if count > 0 && reason.leaves_open() {
+            self.covered.clear();
+        }
+    }
+
+    /// As [`Self::skip_many`], of one type.
+    pub(crate) fn skip_of(&mut self, kind: RecordType, reason: SkipReason, count: u64) {
+        self.report.skip(reason, count);
+        if count > 0 && reason.leaves_open() {
+            self.covered.remove(&kind);
+        }
+    }
+
+    /// As [`Self::skip_many`], of a source that the file does not show.
+    pub(crate) fn skip_elsewhere(&mut self, reason: SkipReason, count: u64) {
         self.report.skip(reason, count);
     }
 
@@ -68,9 +91,25 @@ impl<'a, S: RecordSink> Intake<'a, S> {
         self.source.note(name);
     }
 
-    /// Notes that the whole file is of one source, whatever its records say.
-    pub(crate) fn whole_source(&mut self, name: SourceName) {
+    /// Notes that the whole file is of one source, whatever its records say, and which types that source has.
+    pub(crate) fn whole_source(&mut self, name: SourceName, types: &[RecordType]) {
         self.source = SourceSeen::Whole(name);
+        self.covered = types.iter().copied().collect();
+    }
+
+    /// What follows is of another source, which may have any type.
+    pub(crate) fn begin_source(&mut self, name: SourceName) {
+        self.end_source();
+        self.sink.begin_source(&name);
+        self.further = Some(name);
+        self.covered = RecordType::ALL.into();
+    }
+
+    fn end_source(&mut self) {
+        let covered = std::mem::take(&mut self.covered);
+        if let Some(name) = self.further.take().or_else(|| self.source.clone().into_name()) {
+            self.report.coverage.insert(name, covered);
+        }
     }
 
     /// Notes when the file was made, in milliseconds since 1970.
@@ -108,6 +147,7 @@ impl<'a, S: RecordSink> Intake<'a, S> {
 
     pub(crate) fn finish(mut self) -> ImportReport {
         self.report_progress();
+        self.end_source();
         self.report.source = self.source.into_name();
         self.report.people = u64::try_from(self.people.len()).unwrap_or(u64::MAX);
         self.report

@@ -1,6 +1,6 @@
 //! What an import tells when it is done. Not here: errors, which end an import (`error`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -80,6 +80,31 @@ impl SkipReason {
             Self::Workout => "workout",
         }
     }
+
+    /// Whether what was left out may be a record that its source has, so that a file cannot say that it is gone.
+    pub(crate) const fn leaves_open(self) -> bool {
+        match self {
+            Self::BloodPressureUnpaired
+            | Self::ClinicalRecord
+            | Self::InvalidValue
+            | Self::FhirDstu2
+            | Self::FhirStu3
+            | Self::Malformed
+            | Self::NoCode
+            | Self::NoEffectiveTime
+            | Self::NoResource
+            | Self::NoValue
+            | Self::TooLarge
+            | Self::UnknownUnit => true,
+            Self::ActivitySummary
+            | Self::BloodPressureChild
+            | Self::DiagnosticReport
+            | Self::EnteredInError
+            | Self::NotASharedType
+            | Self::Repeated
+            | Self::Workout => false,
+        }
+    }
 }
 
 impl fmt::Display for SkipReason {
@@ -97,8 +122,13 @@ pub struct ImportReport {
     pub skipped: BTreeMap<SkipReason, u64>,
     /// The person whom the file is about: the first one it names.
     pub person: Option<Person>,
-    /// Where the records come from, if the file says one place for all of them.
+    /// Where the records come from, if the file says one place for all of them; the clinical records in an Apple
+    /// Health archive come from a second one.
     pub source: Option<SourceName>,
+    /// By source, the types of which the file shows whatever the source has, if it is all of it. A type of which
+    /// something was left out that may be a record is not among them.
+    #[serde(default)]
+    pub coverage: BTreeMap<SourceName, BTreeSet<RecordType>>,
     /// When an Apple Health export was made, in milliseconds since 1970, where it says so.
     pub made_ms: Option<i64>,
     /// How many different people the file names. More than one asks for a word with the caller's person.

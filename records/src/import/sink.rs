@@ -1,5 +1,6 @@
 //! Where imported records go. Not here: what the caller does with them.
 
+use super::SourceName;
 use crate::Record;
 
 /// How far an import is.
@@ -23,6 +24,9 @@ pub trait RecordSink {
     /// # Errors
     /// Whatever keeps the record from being taken; the import ends with it.
     fn accept(&mut self, record: Record) -> Result<(), Self::Error>;
+
+    /// Hears that the records that follow are of this source, another one than the file's.
+    fn begin_source(&mut self, _source: &SourceName) {}
 
     /// Hears how far the import is, about once a mebibyte and at the end.
     fn progress(&mut self, _progress: Progress) {}
@@ -54,6 +58,10 @@ impl<S: RecordSink, P: FnMut(Progress)> RecordSink for WithProgress<S, P> {
 
     fn accept(&mut self, record: Record) -> Result<(), S::Error> {
         self.sink.accept(record)
+    }
+
+    fn begin_source(&mut self, source: &SourceName) {
+        self.sink.begin_source(source);
     }
 
     fn progress(&mut self, progress: Progress) {

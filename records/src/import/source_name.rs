@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::id::Fingerprint;
 
 const APPLE_HEALTH: &str = "apple-health";
+const APPLE_CLINICAL: &str = "apple-health-clinical";
 
 /// The name of a source of records, the same in each of its files. Tells nothing about whose it is.
 #[derive(Clone, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
@@ -15,6 +16,11 @@ impl SourceName {
     /// The Health app, by whose exports all of its records are told.
     pub(crate) fn apple_health() -> Self {
         Self(APPLE_HEALTH.to_owned())
+    }
+
+    /// The clinical records that the Health app keeps: only its archives have them, `export.xml` alone does not.
+    pub(crate) fn apple_clinical() -> Self {
+        Self(APPLE_CLINICAL.to_owned())
     }
 
     /// A FHIR server, by the address that its resources' addresses begin with.

@@ -17,6 +17,8 @@ use crate::{
 #[derive(Debug, Serialize)]
 pub(super) struct AbsenceReport {
     types: BTreeMap<&'static str, Absent>,
+    /// Records that are not in the file either, of types of which something in it could not be read.
+    left_alone: BTreeMap<&'static str, u64>,
     /// Why it looks like a mistake.
     warning: Option<&'static str>,
     /// Records that were deleted: all of them, or none.
@@ -39,6 +41,7 @@ pub(super) async fn settle(
 ) -> Result<AbsenceReport> {
     let mut report = AbsenceReport::of(&absence);
     let is_confirmed = match deletions {
+        _ if absence.count() == 0 => false,
         Deletions::Confirmed => true,
         Deletions::Asked if output == Output::Json => false,
         Deletions::Asked => {
@@ -68,7 +71,13 @@ impl AbsenceReport {
             Caution::NothingLeft => "nothing-left",
             _ => "much-smaller",
         });
-        Self { types: types.collect(), warning, deleted: 0 }
+        let left_alone = absence.left_alone.iter().map(|(kind, count)| (kind.name(), *count)).collect();
+        Self { types: types.collect(), left_alone, warning, deleted: 0 }
+    }
+
+    /// Whether there is something to delete.
+    pub(super) fn is_empty(&self) -> bool {
+        self.types.is_empty()
     }
 
     /// Records that were deleted.
@@ -90,6 +99,13 @@ impl fmt::Display for AbsenceReport {
             )?,
             None => {}
         }
+        if !self.left_alone.is_empty() {
+            writeln!(f, "Not in the file, and left alone: something of the type in it could not be read")?;
+            super::write_counts(f, &self.left_alone)?;
+        }
+        if self.is_empty() {
+            return Ok(());
+        }
         let count = self.types.values().map(|absent| absent.count).sum();
         writeln!(f, "Not in the file any more: {}", counted(count, "record"))?;
         for (name, Absent { count, first, last }) in &self.types {
@@ -110,7 +126,8 @@ mod tests {
     #[test]
     fn an_absence_is_told_by_type_and_period_with_its_warning() {
         let absent = Absent { count: 2, first: Some("2024-01-01".into()), last: Some("2024-02-01".into()) };
-        let mut report = AbsenceReport { types: [("heart-rate", absent)].into(), warning: None, deleted: 0 };
+        let types = [("heart-rate", absent)].into();
+        let mut report = AbsenceReport { types, left_alone: BTreeMap::new(), warning: None, deleted: 0 };
         let text = report.to_string();
         assert!(text.starts_with("Not in the file any more: 2 records\n"), "{text}");
         assert!(text.contains("2  heart-rate, 2024-01-01 to 2024-02-01\n"), "{text}");
@@ -118,5 +135,13 @@ mod tests {
             report.warning = Some(warning);
             assert!(report.to_string().starts_with("WARNING: "));
         }
+        report = AbsenceReport {
+            types: BTreeMap::new(),
+            left_alone: [("immunization", 1)].into(),
+            warning: None,
+            deleted: 0,
+        };
+        let text = report.to_string();
+        assert!(text.contains("left alone") && text.ends_with("1  immunization\n"), "{text}");
     }
 }

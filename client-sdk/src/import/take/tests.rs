@@ -149,6 +149,75 @@ async fn an_empty_or_much_smaller_export_is_warned_of() {
     }
 }
 
+/// An Apple Health archive of an export and clinical records, by their names.
+fn archive(export: Vec<u8>, clinical: &[(&str, String)]) -> Vec<u8> {
+    use std::io::Write as _;
+    let elements: String = clinical
+        .iter()
+        .map(|(name, _)| {
+            format!(
+                "<ClinicalRecord fhirVersion=\"4.0.1\" resourceFilePath=\"/clinical-records/{name}.json\"/>"
+            )
+        })
+        .collect();
+    let export = String::from_utf8(export).unwrap().replace("</HealthData>", &(elements + "</HealthData>"));
+    let mut writer = zip::ZipWriter::new(Cursor::new(Vec::new()));
+    let mut put = |path: String, content: &str| {
+        writer.start_file(path, zip::write::SimpleFileOptions::default()).unwrap();
+        writer.write_all(content.as_bytes()).unwrap();
+    };
+    put("apple_health_export/export.xml".into(), &export);
+    for (name, json) in clinical.iter().filter(|(_, json)| !json.is_empty()) {
+        put(format!("apple_health_export/clinical-records/{name}.json"), json);
+    }
+    writer.finish().unwrap().into_inner()
+}
+
+fn immunization(id: &str, status: &str) -> String {
+    format!(
+        r#"{{"resourceType":"Immunization","id":"{id}","status":"{status}","vaccineCode":{{"text":"a"}},"occurrenceDateTime":"2024-01-01"}}"#
+    )
+}
+
+#[tokio::test]
+async fn an_export_without_its_archive_says_nothing_about_clinical_records() {
+    let fixture = Fixture::new().await;
+    let both = [("a", immunization("a", "completed")), ("b", immunization("b", "completed"))];
+    let first = take(&fixture, archive(export(1, 0..3), &both), Completeness::Complete).await.unwrap();
+    assert_eq!((first.changes.added, first.absence), (5, None));
+    let bare = take(&fixture, export(2, 0..3), Completeness::Complete).await.unwrap();
+    assert_eq!(bare.absence, None);
+    let fewer = take(&fixture, archive(export(3, 0..3), &both[..1]), Completeness::Complete).await.unwrap();
+    let absence = fewer.absence.unwrap();
+    assert_eq!((absence.count(), absence.left_alone.len()), (1, 0), "an archive does");
+    assert_eq!(fixture.patient.confirm_absence(absence).await.unwrap(), 1);
+    assert_eq!(count(&fixture).await, 4);
+}
+
+#[tokio::test]
+async fn what_may_only_have_been_left_out_is_left_alone() {
+    use sealcare_records::RecordType::{HeartRate, Immunization};
+    let fixture = Fixture::new().await;
+    let both = [("a", immunization("a", "completed")), ("b", immunization("b", "completed"))];
+    take(&fixture, archive(export(1, 0..3), &both), Completeness::Complete).await.unwrap();
+    let missing = [both[0].clone(), ("b", String::new())];
+    let unread = [both[0].clone(), ("b", "{".to_owned())];
+    for (day, clinical) in [(2, missing), (3, unread)] {
+        let file = archive(export(day, 0..2), &clinical);
+        let absence = take(&fixture, file, Completeness::Complete).await.unwrap().absence.unwrap();
+        assert_eq!(absence.types.keys().collect::<Vec<_>>(), [&HeartRate], "of the export all was read");
+        assert_eq!(absence.left_alone, [(Immunization, 1)].into());
+    }
+    let broken = String::from_utf8(export(4, 0..3)).unwrap().replacen("count/min", "furlongs", 1);
+    let absence = take(&fixture, broken.into_bytes(), Completeness::Complete).await.unwrap().absence.unwrap();
+    assert_eq!((absence.count(), absence.caution(), absence.left_alone), (0, None, [(HeartRate, 1)].into()));
+    // What its institution calls a mistake is gone all the same.
+    let withdrawn = [both[0].clone(), ("b", immunization("b", "entered-in-error"))];
+    let file = archive(export(5, 0..3), &withdrawn);
+    let absence = take(&fixture, file, Completeness::Complete).await.unwrap().absence.unwrap();
+    assert_eq!((absence.count(), absence.left_alone.len()), (1, 0));
+}
+
 #[tokio::test]
 async fn what_another_source_has_too_stays() {
     let fixture = Fixture::new().await;
