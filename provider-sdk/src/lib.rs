@@ -40,10 +40,13 @@ mod backup;
 mod delegation;
 mod epochs;
 mod error;
+#[cfg(test)]
+mod fixture;
 mod grant;
 mod inbox;
 mod invitation;
 mod kept;
+mod link;
 mod organization;
 mod registration;
 mod reply;

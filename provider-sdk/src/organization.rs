@@ -1,7 +1,6 @@
 //! An organization: founded once in a vault, opened from it ever after. Not here: its keys' rotation (`epochs`,
 //! `delegation`), its backup (`backup`), invitations, grants, and what arrives (`inbox`).
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use prost::Message as _;
@@ -19,10 +18,10 @@ use zeroize::Zeroizing;
 use crate::delegation::{self, OldKeys};
 use crate::error::{ProviderError, Result};
 use crate::kept::{self, Kept, KeptLink};
+use crate::link::Link;
 use crate::root::Roots;
 use crate::signer::Signer;
 use crate::spaces::{IDENTITY, STATEMENTS};
-use crate::subscriber::LinkState;
 
 const PROFILE: &[u8] = b"profile";
 pub(crate) const OAUTH_KEY: &[u8] = b"oauth key";
@@ -39,7 +38,7 @@ pub struct Organization {
     pub(crate) oauth_key: RwLock<Arc<OAuthKey>>,
     signer: RwLock<Arc<Signer>>,
     pub(crate) shown: watch::Sender<Shown>,
-    has_caught_up: AtomicBool,
+    pub(crate) link: Link,
     events: Notify,
     replies: Notify,
 }
@@ -173,7 +172,7 @@ impl Organization {
             oauth_key: RwLock::new(Arc::new(OAuthKey::from_pkcs8(&oauth_key)?)),
             signer: RwLock::new(Arc::new(signer)),
             shown: watch::Sender::new(shown),
-            has_caught_up: AtomicBool::new(false),
+            link: Link::default(),
             events: Notify::new(),
             replies: Notify::new(),
             vault,
@@ -224,15 +223,6 @@ impl Organization {
             *self.signer.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(signer);
         }
         Ok(has_changed)
-    }
-
-    /// Whether everything that the relay had has come, and the subscription goes on.
-    pub(crate) fn has_caught_up(&self) -> bool {
-        self.has_caught_up.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn set_caught_up(&self, state: LinkState) {
-        self.has_caught_up.store(state == LinkState::Live, Ordering::Relaxed);
     }
 
     /// Wakes who waits for events.

@@ -277,24 +277,10 @@ fn mark_destroyed(tx: &mut WriteTransaction<'_>, grant: &GrantId) -> Result<()> 
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use sealcare_protocol::{AccountSecret, Revocation};
-    use sealcare_vault::{Unlock, Vault};
 
     use super::*;
-    use crate::root::Roots;
-
-    const NOW: Timestamp = Timestamp::from_millis(1 << 40);
-
-    fn found() -> (tempfile::TempDir, Organization) {
-        let (dir, rng) = (tempfile::tempdir().unwrap(), &mut rand::rng());
-        let unlock = Unlock::SecretFile(dir.path().join("key"));
-        let vault = Arc::new(Vault::create(&dir.path().join("vault"), &unlock, rng).unwrap());
-        let roots = Roots::draw("clinic.example".parse().unwrap(), rng);
-        let relay = "https://relay.example:7443".parse().unwrap();
-        (dir, Organization::found(vault, &roots, &relay, NOW, rng).unwrap())
-    }
+    use crate::fixture::{NOW, found};
 
     fn stop(organization: &Organization, number: u32) -> Revocation {
         let account = AccountSecret::random(&mut rand::rng());

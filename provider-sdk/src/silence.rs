@@ -1,9 +1,10 @@
 //! Grants of which nothing is heard: told after a week, hidden when the lease runs out, over for good 90 days after
 //! the lease was last renewed. Not here: the destruction itself (`revocation`).
 //!
-//! Only an organization that listens can say that nothing was heard: after an outage of its own that the relay's
-//! retention does not bridge, it listens for a while before it ends anything, and in any case until it has caught up
-//! with its relay (but not for ever: a relay that withholds a revocation must not win by it).
+//! Only an organization that listens can say that nothing was heard: after an outage, its own or its relay's, that the
+//! relay's retention does not bridge, it listens for a while before it ends anything, and in any case until it has
+//! caught up with its relay (but not for ever: a relay that withholds a revocation must not win by it). While the relay
+//! says that this clock is wrong, nothing ends by it.
 
 use std::time::Duration;
 
@@ -26,18 +27,24 @@ const STALE_AFTER: Duration = DAY.saturating_mul(8);
 const ENDED_AFTER: Duration = DAY.saturating_mul(90);
 /// The relay keeps an envelope for so long: what it held during a longer outage may be lost.
 const OUTAGE: Duration = DAY.saturating_mul(13);
-/// How long an organization listens after an outage, and waits for its relay at most, before it ends a grant.
+/// How long an organization listens after an outage before it ends a grant.
 const LISTENING: Duration = STALE_AFTER;
+/// After the lease's last renewal, whatever the relay does: later than any outage that a relay comes back from.
+const ENDED_UNHEARD_AFTER: Duration = DAY.saturating_mul(180);
 /// Grants that are looked at in one transaction.
 const PAGE_GRANTS_MAX: usize = 256;
 
 const LISTENER: &[u8] = b"listener";
 
-/// When the organization looked last, and since when it has without an outage.
+/// When the organization looked last and was caught up with its relay last, and since when each without an outage.
 #[derive(Clone, Copy, Deserialize, Serialize)]
 struct Listener {
     since: u64,
     last: u64,
+    #[serde(default)]
+    live_since: u64,
+    #[serde(default)]
+    live_last: u64,
 }
 
 impl Kept for Listener {
@@ -84,8 +91,10 @@ impl Organization {
     /// # Errors
     /// Those of the vault.
     pub fn sweep(&self, now: Timestamp) -> Result<Silence> {
-        let listener = self.vault.write(|tx| listen(tx, now))?;
-        let limits = Limits { now, listener, has_caught_up: self.has_caught_up() };
+        let has_caught_up = self.link.has_caught_up();
+        let listener = self.vault.write(|tx| listen(tx, now, has_caught_up))?;
+        let is_clock_disputed = self.link.is_clock_disputed();
+        let limits = Limits { now, listener, has_caught_up, is_clock_disputed };
         let mut found = Silence::default();
         self.sweep_statements(&limits, &mut found)?;
         self.sweep_awaited(&limits, &mut found)?;
@@ -135,14 +144,16 @@ struct Limits {
     now: Timestamp,
     listener: Listener,
     has_caught_up: bool,
+    is_clock_disputed: bool,
 }
 
 impl Limits {
     fn is_over(&self, renewed: u64) -> bool {
-        let now = self.now.as_millis();
-        let has_listened = now >= after(self.listener.since, LISTENING);
-        let patience = if self.has_caught_up { Duration::ZERO } else { LISTENING };
-        has_listened && now >= after(renewed, ENDED_AFTER + patience)
+        let has = |since, duration| self.now.as_millis() >= after(since, duration);
+        let Listener { since, live_since, .. } = self.listener;
+        let was_heard_out = self.has_caught_up && has(live_since, LISTENING) && has(renewed, ENDED_AFTER);
+        let is_over = was_heard_out || has(renewed, ENDED_UNHEARD_AFTER);
+        is_over && has(since, LISTENING) && !self.is_clock_disputed
     }
 }
 
@@ -150,15 +161,22 @@ fn after(millis: u64, duration: Duration) -> u64 {
     Timestamp::from_millis(millis).plus(duration).as_millis()
 }
 
-fn listen(tx: &mut WriteTransaction<'_>, now: Timestamp) -> Result<Listener> {
+fn listen(tx: &mut WriteTransaction<'_>, now: Timestamp, has_caught_up: bool) -> Result<Listener> {
     let now = now.as_millis();
     let before: Option<Listener> = kept::get(tx, WATCH, LISTENER)?;
-    let since = match before {
-        // A clock that was set back counts from here, too.
-        Some(before) if before.last <= now && now < after(before.last, OUTAGE) => before.since,
-        _ => now,
-    };
-    let listener = Listener { since, last: now };
+    let before = before.unwrap_or(Listener { since: now, last: now, live_since: now, live_last: now });
+    // A clock that was set back counts from here, too.
+    let goes_on = |last: u64| last <= now && now < after(last, OUTAGE);
+    let mut listener = Listener { last: now, ..before };
+    if !goes_on(before.last) {
+        listener.since = now;
+    }
+    if has_caught_up {
+        if !goes_on(before.live_last) {
+            listener.live_since = now;
+        }
+        listener.live_last = now;
+    }
     kept::put(tx, WATCH, LISTENER, &listener)?;
     Ok(listener)
 }
@@ -214,5 +232,44 @@ fn wait_for(
             let awaited = Awaited { since: limits.now.as_millis() };
             kept::put(tx, AWAITED, grant.as_bytes(), &awaited)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::{NOW, bind, found};
+    use crate::subscriber::LinkState;
+
+    const HOUR: Duration = Duration::from_hours(1);
+
+    /// One that has been silent since the beginning, looked for each day.
+    fn ended_on(days: std::ops::Range<u32>, organization: &Organization) -> Option<u32> {
+        let mut days = days;
+        days.find(|day| organization.sweep(NOW.plus(DAY * *day)).unwrap().ended > 0)
+    }
+
+    #[test]
+    fn a_relay_that_returns_after_an_outage_is_listened_to_before_a_grant_ends() {
+        let (_dir, organization) = found();
+        bind(&organization);
+        organization.link.stand(LinkState::Live);
+        assert_eq!(ended_on(0..10, &organization), None);
+        organization.link.stand(LinkState::Connecting);
+        assert_eq!(ended_on(10..100, &organization), None);
+        organization.link.stand(LinkState::Live);
+        let back = NOW.plus(DAY * 100);
+        assert_eq!(organization.sweep(back.plus(HOUR)).unwrap().ended, 0);
+        assert_eq!(ended_on(101..120, &organization), Some(109));
+    }
+
+    #[test]
+    fn a_clock_that_the_relay_calls_wrong_ends_nothing() {
+        let (_dir, organization) = found();
+        bind(&organization);
+        organization.link.dispute_clock();
+        assert_eq!(ended_on(0..200, &organization), None);
+        organization.link.stand(LinkState::Live);
+        assert_eq!(ended_on(200..201, &organization), Some(200));
     }
 }

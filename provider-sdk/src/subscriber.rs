@@ -14,7 +14,7 @@ use std::{
 use rand::RngExt as _;
 use sealcare_protocol::Clock;
 use sealcare_transport::{
-    Batch, Delivery, DirectoryChannel, LaneRange, OrganizationChannel, Subscription, Trust,
+    Batch, Delivery, DirectoryChannel, LaneRange, OrganizationChannel, Subscription, TransportError, Trust,
 };
 use tokio::{sync::watch, time};
 use tokio_util::sync::CancellationToken;
@@ -99,6 +99,9 @@ impl Subscriber {
                 Ok(()) => tracing::debug!("the relay ended the subscription"),
                 Err(error) => {
                     tracing::warn!(%error, "the subscription failed");
+                    if matches!(error, ProviderError::Transport(TransportError::ClockSkew)) {
+                        self.organization.link.dispute_clock();
+                    }
                     match self.register_again(&error).await {
                         Err(error) if error.needs_reopening() => return Err(error),
                         _ => {}
@@ -130,7 +133,7 @@ impl Subscriber {
     }
 
     fn stand(&self, state: LinkState) {
-        self.organization.set_caught_up(state);
+        self.organization.link.stand(state);
         self.state.send_replace(state);
     }
 

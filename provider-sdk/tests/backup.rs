@@ -174,9 +174,9 @@ fn a_restoration_ends_no_grant_by_what_the_backup_knew_of_its_silence() {
     let second = clinic.vault_dir().with_file_name("second");
     clinic.org().back_up(&second).unwrap();
     // Meanwhile it is heard, and shares for months.
-    clinic.now = NOW.plus(DAY * 99);
+    clinic.now = NOW.plus(DAY * 181);
     clinic.come_back(&second);
-    for day in 99..108 {
+    for day in 181..190 {
         clinic.now = NOW.plus(DAY * day);
         assert_eq!(clinic.org().sweep(clinic.now).unwrap().ended, 0, "day {day}");
     }

@@ -36,8 +36,8 @@ fn silence_is_told_once_at_each_step_and_ends_after_90_days() {
     assert_eq!(status(&clinic, &patient), GrantStatus::Lapsed);
     clinic.restart();
     // The relay may withhold what was said meanwhile, but not for ever.
-    assert_eq!(days(&mut clinic, 97), Silence::default());
-    assert_eq!(days(&mut clinic, 98).ended, 1);
+    assert_eq!(days(&mut clinic, 179), Silence::default());
+    assert_eq!(days(&mut clinic, 180).ended, 1);
     assert_eq!(clinic.told(), ["ended"]);
     assert!(matches!(clinic.org().grant(patient.grant(), clinic.now), Err(ProviderError::UnknownGrant)));
     let wrapping = grant_wrapping_key(patient.grant());
@@ -56,9 +56,9 @@ fn a_session_after_the_lease_brings_the_grant_back() {
     clinic.receive(patient.grant(), &seal(&mut init.session, vec![heart_rate("a", 1)]));
     assert_eq!(clinic.told(), ["returned", "1 /min"]);
     assert_eq!(status(&clinic, &patient), GrantStatus::Active);
-    // The 90 days begin anew.
-    assert_eq!(days(&mut clinic, 137).ended, 0);
-    assert_eq!(days(&mut clinic, 138).ended, 1);
+    // The time begins anew.
+    assert_eq!(days(&mut clinic, 219).ended, 0);
+    assert_eq!(days(&mut clinic, 220).ended, 1);
 }
 
 #[test]
@@ -75,11 +75,11 @@ fn a_live_app_is_never_told_of() {
 fn an_outage_of_its_own_lets_the_organization_listen_before_it_ends_anything() {
     let (mut clinic, patient, _) = sharing();
     days(&mut clinic, 1);
-    clinic.now = world::NOW.plus(DAY * 120);
+    clinic.now = world::NOW.plus(DAY * 200);
     assert_eq!(clinic.org().sweep(clinic.now).unwrap(), Silence { lapsed: 1, ..Silence::default() });
-    assert_eq!(days(&mut clinic, 127).ended, 0);
+    assert_eq!(days(&mut clinic, 207).ended, 0);
     clinic.receive(patient.grant(), &patient.start(&clinic, 0).envelope);
     let other = Patient::new(&clinic, &clinic.invite(InvitationChannel::SignIn));
     clinic.receive(other.grant(), &other.start(&clinic, 0).envelope);
-    assert_eq!(days(&mut clinic, 140).ended, 0, "it was heard of in time");
+    assert_eq!(days(&mut clinic, 220).ended, 0, "it was heard of in time");
 }
