@@ -70,9 +70,9 @@ pub struct Config {
     pub ops_listen: Option<SocketAddr>,
     /// Connections at a time.
     pub connections_max: usize,
-    /// Connections at a time from one IPv4 address or IPv6 /64, this machine's own apart.
+    /// Connections at a time from one IPv4 address or IPv6 /64, twice as many from a /48; this machine's own apart.
     pub network_connections_max: usize,
-    /// Calls under way at a time; one network has a quarter of them, this machine's own apart.
+    /// Calls under way at a time; one network has a sixteenth of them, a /48 an eighth; this machine's own apart.
     pub calls_max: usize,
     /// Bytes that a grant may hold, whatever its ticket allows.
     pub grant_bytes_max: u64,

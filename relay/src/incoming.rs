@@ -26,13 +26,15 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tonic::transport::server::Connected;
 
 use crate::{
-    auth::{Peer, network},
+    auth::{Peer, network, site},
     config::TlsFiles,
     error::{Error, Result},
 };
 
 /// Handshakes under way; more wait in the listener's backlog.
 const HANDSHAKES_MAX: usize = 256;
+/// A site of many IPv6 networks has as much as so many of them.
+const SITE_NETWORKS: usize = 2;
 /// How long a handshake may take.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
 /// Pause after the system refused to accept, which it does when file descriptors run out.
@@ -63,16 +65,24 @@ struct Place {
     _network: NetworkPlace,
 }
 
-/// How many connections, or calls, each network has.
+/// How many connections, or calls, each network has, and each site of IPv6 networks.
 #[derive(Clone)]
 pub(crate) struct Networks {
     each_max: usize,
-    counts: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    counts: Arc<Mutex<HashMap<Counted, usize>>>,
+}
+
+/// What is counted together.
+#[derive(Clone, Copy, Eq, Hash, PartialEq)]
+enum Counted {
+    Network(IpAddr),
+    /// An IPv6 /48, which one customer may hold.
+    Site(IpAddr),
 }
 
 pub(crate) struct NetworkPlace {
-    of: IpAddr,
-    counts: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    of: Vec<Counted>,
+    counts: Arc<Mutex<HashMap<Counted, usize>>>,
 }
 
 impl Networks {
@@ -80,27 +90,43 @@ impl Networks {
         Self { each_max, counts: Arc::default() }
     }
 
-    /// A place for one more from `address`, if its network has one left. The machine itself has as many
-    /// as it likes: what runs here is the operator's.
+    /// A place for one more from `address`, if its network, and its site, have one left. The machine itself has
+    /// as many as it likes: what runs here is the operator's.
     pub(crate) fn enter(&self, address: IpAddr) -> Option<NetworkPlace> {
-        let of = network(address);
+        let of = if address.to_canonical().is_loopback() { Vec::new() } else { counted(address) };
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = counts.entry(of).or_default();
-        if *count >= self.each_max && !of.is_loopback() {
+        let is_full = |counted| counts.get(counted).is_some_and(|count| *count >= self.most(*counted));
+        if of.iter().any(is_full) {
             return None;
         }
-        *count += 1;
+        for counted in &of {
+            *counts.entry(*counted).or_default() += 1;
+        }
         Some(NetworkPlace { of, counts: self.counts.clone() })
     }
+
+    fn most(&self, counted: Counted) -> usize {
+        match counted {
+            Counted::Network(_) => self.each_max,
+            Counted::Site(_) => self.each_max.saturating_mul(SITE_NETWORKS),
+        }
+    }
+}
+
+fn counted(address: IpAddr) -> Vec<Counted> {
+    let network = Counted::Network(network(address));
+    [network].into_iter().chain(site(address).map(Counted::Site)).collect()
 }
 
 impl Drop for NetworkPlace {
     fn drop(&mut self) {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Entry::Occupied(mut count) = counts.entry(self.of) {
-            *count.get_mut() -= 1;
-            if *count.get() == 0 {
-                count.remove();
+        for counted in &self.of {
+            if let Entry::Occupied(mut count) = counts.entry(*counted) {
+                *count.get_mut() -= 1;
+                if *count.get() == 0 {
+                    count.remove();
+                }
             }
         }
     }
@@ -267,6 +293,19 @@ mod tests {
         assert!(place.is_some() && networks.enter(a).is_none() && networks.enter(b).is_some());
         drop(place);
         assert!(networks.enter(a).is_some());
+        assert!(networks.counts.lock().unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_site_has_as_much_as_two_of_its_networks_and_the_machine_itself_what_it_likes() {
+        let networks = Networks::new(1);
+        let enter = |address: &str| networks.enter(address.parse().unwrap());
+        let places = [enter("2001:db8:1:1::1"), enter("2001:db8:1:2::1")];
+        assert!(places.iter().all(Option::is_some));
+        assert!(enter("2001:db8:1:3::1").is_none() && enter("2001:db8:2:3::1").is_some());
+        let own = ["127.0.0.1", "::1", "::ffff:127.0.0.1"].repeat(3).into_iter().map(enter);
+        assert!(own.collect::<Vec<_>>().iter().all(Option::is_some));
+        drop(places);
         assert!(networks.counts.lock().unwrap().is_empty());
     }
 }

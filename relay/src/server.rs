@@ -54,6 +54,8 @@ const HEADER_BYTES_MAX: u32 = 16 * 1024;
 const FRAME_BYTES_MAX: u32 = 64 * 1024;
 /// Largest request: a batch of 256 KiB and what signs it.
 const REQUEST_BYTES_MAX: usize = 512 * 1024;
+/// A flag and the length, before each message of gRPC.
+const GRPC_PREFIX_BYTES: usize = 5;
 const STREAM_WINDOW_BYTES: u32 = 1 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 2 << 20;
 const KEEPALIVE_EVERY: Duration = Duration::from_mins(1);
@@ -242,7 +244,7 @@ async fn routes(
     let directory = DirectoryServiceServer::new(Directory(services.clone()));
     let plain = auth::routes(services.auth)
         .layer(axum::extract::DefaultBodyLimit::max(auth::TOKEN_REQUEST_BYTES_MAX));
-    let calls = Arc::new(Calls::new(calls_max));
+    let calls = Arc::new(Calls::new(calls_max, REQUEST_BYTES_MAX + GRPC_PREFIX_BYTES));
     let routes = Routes::from(plain)
         .add_service(health)
         .add_service(reflection)

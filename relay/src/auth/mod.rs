@@ -30,7 +30,7 @@ use tonic::{Code, Request, Status};
 pub use self::rate::Rates;
 pub(crate) use self::{
     assertion::parse_jwk,
-    rate::{Peer, network},
+    rate::{Peer, network, site},
 };
 use self::{
     assertion::{AssertionError, Assertions},

@@ -113,6 +113,14 @@ pub(crate) fn network(address: IpAddr) -> IpAddr {
     }
 }
 
+/// The /48 of an IPv6 address: what a site is given, 65,536 networks (RFC 6177).
+pub(crate) fn site(address: IpAddr) -> Option<IpAddr> {
+    match address.to_canonical() {
+        IpAddr::V4(_) => None,
+        IpAddr::V6(v6) => Some(IpAddr::V6((u128::from(v6) >> 80 << 80).into())),
+    }
+}
+
 /// Takes `price` from a bucket that holds at least one; a price of 0 only looks.
 fn take(
     buckets: &mut HashMap<(Door, Option<IpAddr>), Bucket>,
