@@ -44,8 +44,12 @@ impl Error {
             Self::SheetNeeded => {
                 "Give `--sheet FILE --name 'YOUR NAME' --birth-date YYYY-MM-DD`, or run it on a terminal."
             }
-            Self::StopNoted => {
-                "It is carried out by the command at work, or by the next one. Run `sealcare revoke` again to see."
+            Self::Noted(_) => {
+                "It is carried out by the command at work, or by the next one. Run this command again to see."
+            }
+            Self::BadRequest => "Run that command again; `sealcare status` shows what holds.",
+            Self::OnlyNarrowed => {
+                "To add it, run the command again, with `--yes` where there is no terminal."
             }
             Self::AmbiguousGrant => "Give the grant's handle as `sealcare grants` shows it.",
             Self::Start(_) => "Close other programs and try again.",

@@ -6,7 +6,10 @@ use clap::{Args, Parser, Subcommand};
 use sealcare_client::{Completeness, Recovery, Timestamp};
 use sealcare_records::RecordType;
 
-use crate::times;
+use crate::{
+    choice::{PeriodChange, Reach, ScopeChange},
+    times,
+};
 
 /// Seconds between two passes of `share --follow`, unless told otherwise.
 const EVERY_SECS: u64 = 60;
@@ -31,7 +34,8 @@ Exit status:
   66  an input file cannot be read
   69  the relay or the organization's domain is not available; try again, nothing is lost
   74  the disk or the account's storage failed
-  75  another sealcare command was at work for too long; try again
+  75  another sealcare command was at work for too long; try again, but a stop, a pause, its end or another
+      scope is noted by then, and that command carries it out
   77  refused: by you, by the relay, or by a check that protects you
 
 Health records, names and keys never appear in errors.";
@@ -187,25 +191,37 @@ pub(crate) struct Scope {
     /// Share these types and no others, with commas between
     #[arg(long, value_name = "TYPES", value_delimiter = ',', value_parser = parse_type)]
     #[arg(conflicts_with = "everything")]
-    pub(crate) types: Vec<RecordType>,
+    types: Vec<RecordType>,
     /// Share all types
     #[arg(long)]
-    pub(crate) everything: bool,
+    everything: bool,
     /// Share only records that begin on this day (in UTC) or later
     #[arg(long, value_name = "YYYY-MM-DD", value_parser = parse_day, conflicts_with = "all_dates")]
-    pub(crate) since: Option<Timestamp>,
+    since: Option<Timestamp>,
     /// Share records of all dates
     #[arg(long)]
-    pub(crate) all_dates: bool,
+    all_dates: bool,
     /// Do not ask before the organization receives more than now
     #[arg(long)]
-    pub(crate) yes: bool,
+    yes: bool,
 }
 
 impl Scope {
-    /// Whether nothing is to be changed.
-    pub(crate) fn is_question(&self) -> bool {
-        self.types.is_empty() && !self.everything && self.since.is_none() && !self.all_dates
+    /// What is to be changed; none only asks.
+    pub(crate) fn change(&self) -> Option<ScopeChange> {
+        let types = match &self.types[..] {
+            _ if self.everything => Some(RecordType::ALL.into()),
+            [] => None,
+            types => Some(types.iter().copied().collect()),
+        };
+        let period = match self.since {
+            _ if self.all_dates => PeriodChange::AllDates,
+            Some(day) => PeriodChange::Since(day.as_millis()),
+            None => PeriodChange::Kept,
+        };
+        let reach = if self.yes { Reach::Whole } else { Reach::Narrower };
+        let is_change = types.is_some() || period != PeriodChange::Kept;
+        is_change.then_some(ScopeChange { types, period, reach })
     }
 }
 

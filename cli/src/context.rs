@@ -7,16 +7,27 @@ use sealcare_client::{Patient, PatientBuilder, Trust, Unlock, Vault, VaultError,
 
 use crate::{
     args::Options,
+    choice::Choice,
     error::{Error, Result},
     exit::Exit,
     home::Home,
     output::Output,
     progress::Meter,
-    stop_request,
+    request,
 };
 
 /// Between two looks at whether another command is done.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// Whether a choice is still to be carried out.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Carried {
+    /// By whoever asks.
+    NotYet,
+    /// It was noted and carried out in its turn, perhaps by another command. What was asked for later than it was
+    /// noted may have overruled it.
+    Noted,
+}
+
 /// Bytes of a file of root certificates.
 const ROOTS_BYTES_MAX: u64 = 1 << 20;
 
@@ -48,7 +59,7 @@ impl Context {
         &self.addresses
     }
 
-    /// Opens the account, after another command in this home is done, and carries out the stops that were noted
+    /// Opens the account, after another command in this home is done, and carries out what was asked for
     /// meanwhile.
     ///
     /// # Errors
@@ -65,25 +76,27 @@ impl Context {
         self.open_noted(self.open_vault(unlock).await?).await
     }
 
-    /// As [`Self::open`], to stop the grant that `name` means: if another command is at work, the stop is noted
-    /// before it is waited for.
+    /// As [`Self::open`], for a choice about the grant that `name` means: if another command is at work, the choice
+    /// is noted before that command is waited for.
     ///
     /// # Errors
-    /// As [`Self::open`]; [`Error::StopNoted`] if the other command takes too long.
-    pub(crate) async fn open_to_stop(&self, name: &str) -> Result<Patient> {
+    /// As [`Self::open`]; [`Error::Noted`] if the other command takes too long.
+    pub(crate) async fn open_for(&self, name: &str, choice: &Choice) -> Result<(Patient, Carried)> {
         let unlock = self.home.unlock()?;
         match Vault::open(&self.home.vault_dir(), &unlock) {
-            Err(VaultError::InUse) => stop_request::note(self.home.dir(), name)?,
-            // Nobody is at work: what others noted before is carried out too.
-            opened => return self.open_noted(opened?).await,
+            Err(VaultError::InUse) => request::note(self.home.dir(), name, choice)?,
+            // Nobody is at work: what others noted before is carried out first.
+            opened => return Ok((self.open_noted(opened?).await?, Carried::NotYet)),
         }
-        let opened = self.open_with(&unlock).await;
-        opened.map_err(|error| if error.exit() == Exit::Busy { Error::StopNoted } else { error })
+        match self.open_with(&unlock).await {
+            Err(error) if error.exit() == Exit::Busy => Err(Error::Noted(choice.noun())),
+            opened => Ok((opened?, Carried::Noted)),
+        }
     }
 
     async fn open_noted(&self, vault: Vault) -> Result<Patient> {
         let patient = self.open_in(vault).await?;
-        stop_request::carry_out(self, &patient).await?;
+        request::carry_out(self, &patient).await?;
         Ok(patient)
     }
 

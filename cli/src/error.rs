@@ -82,9 +82,15 @@ pub(crate) enum Error {
     /// The person said no.
     #[error("not done, as you wished")]
     Declined,
-    /// A stop that another command, or the next one, carries out.
-    #[error("the stop is noted, but another sealcare command was at work for too long to see it done")]
-    StopNoted,
+    /// A choice that another command, or the next one, carries out.
+    #[error("the {0} is noted, but another sealcare command was at work for too long to see it done")]
+    Noted(&'static str),
+    /// A noted choice that cannot be read.
+    #[error("what another sealcare command asked for cannot be read, and is dropped")]
+    BadRequest,
+    /// A scope became narrower by a noted choice, and was then not to become wider too.
+    #[error("what was to be taken out is taken out; what was to be added needs your word, and is not added")]
+    OnlyNarrowed,
     /// More than one grant fits.
     #[error("more than one grant fits")]
     AmbiguousGrant,
@@ -129,11 +135,13 @@ impl Error {
             | Self::SheetNeeded
             | Self::AmbiguousGrant => Exit::Usage,
             Self::InputFile { .. } | Self::InvitationFile(_) | Self::SheetUnreadable(_) => Exit::NoInput,
-            Self::NotAnInvitation => Exit::Data,
-            Self::OtherPerson { .. } | Self::SeveralPeople { .. } | Self::NobodyToAsk | Self::Declined => {
-                Exit::Refused
-            }
-            Self::StopNoted => Exit::Busy,
+            Self::NotAnInvitation | Self::BadRequest => Exit::Data,
+            Self::OtherPerson { .. }
+            | Self::SeveralPeople { .. }
+            | Self::NobodyToAsk
+            | Self::OnlyNarrowed
+            | Self::Declined => Exit::Refused,
+            Self::Noted(_) => Exit::Busy,
             Self::HomeDir(_) | Self::SheetFile(_) | Self::Output(_) => Exit::Storage,
             Self::Unhealthy(_) | Self::Start(_) => Exit::Failed,
             Self::Client(error) => of_client(error),
@@ -210,10 +218,12 @@ mod tests {
 
     #[test]
     fn each_kind_of_failure_has_its_status() {
-        let cases: [(Error, u8); 13] = [
+        let cases: [(Error, u8); 15] = [
             (Error::NoHome, 64),
             (VaultError::NotThere.into(), 64),
             (ClientError::UnknownGrant.into(), 64),
+            (Error::Noted("pause"), 75),
+            (Error::OnlyNarrowed, 77),
             (Error::NotAnInvitation, 65),
             (TransportError::TicketExpired.into(), 65),
             (Error::InputFile { number: 1, kind: io::ErrorKind::NotFound }, 66),

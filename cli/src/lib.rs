@@ -9,6 +9,7 @@
 
 mod advice;
 mod args;
+mod choice;
 mod commands;
 mod context;
 mod error;
@@ -18,7 +19,7 @@ mod home;
 mod output;
 mod progress;
 mod question;
-mod stop_request;
+mod request;
 mod subject;
 mod times;
 

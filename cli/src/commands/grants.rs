@@ -48,6 +48,11 @@ pub(super) fn state_name(state: GrantState) -> &'static str {
     }
 }
 
+/// Whether a grant takes no more choices.
+pub(super) fn is_over(state: GrantState) -> bool {
+    matches!(state, GrantState::RevocationPending | GrantState::Revoked { .. } | GrantState::Ended { .. })
+}
+
 impl From<&GrantStatus> for Grant {
     fn from(status: &GrantStatus) -> Self {
         Self {

@@ -1,18 +1,20 @@
-//! `pause` and `resume`: durable on this machine first, then told. Not here: the stop for good (`revoke`).
+//! `pause` and `resume`: durable on this machine first, then told. While another command holds the account the choice
+//! is noted, and that command carries it out. Not here: the stop for good (`revoke`).
 
 use std::fmt;
 
-use sealcare_client::{GrantStatus, Patient};
+use sealcare_client::ClientError;
 use serde::Serialize;
 
 use super::{
-    grants::state_name,
+    grants::{is_over, state_name},
     tell::{Told, tell, write_told},
 };
 use crate::{
     args::GrantName,
-    context::Context,
-    error::{Error, Result},
+    choice::Choice,
+    context::{Carried, Context},
+    error::Result,
     grant_name,
 };
 
@@ -31,26 +33,23 @@ struct Changed {
 }
 
 pub(super) async fn pause(context: &Context, args: GrantName) -> Result<()> {
-    let (patient, grant) = open(context, &args).await?;
-    patient.pause(grant.grant).await?;
-    finish(context, &patient, &grant).await
+    choose(context, &args, &Choice::Pause).await
 }
 
 pub(super) async fn resume(context: &Context, args: GrantName) -> Result<()> {
-    let (patient, grant) = open(context, &args).await?;
-    patient.resume(grant.grant).await?;
-    finish(context, &patient, &grant).await
+    choose(context, &args, &Choice::Resume).await
 }
 
-async fn open(context: &Context, args: &GrantName) -> Result<(Patient, GrantStatus)> {
-    let patient = context.open().await?;
+async fn choose(context: &Context, args: &GrantName, choice: &Choice) -> Result<()> {
+    let (patient, carried) = context.open_for(&args.grant, choice).await?;
     let grants = patient.status().await?;
-    let grant = grant_name::find(&grants, &args.grant)?.clone();
-    Ok((patient, grant))
-}
-
-async fn finish(context: &Context, patient: &Patient, grant: &GrantStatus) -> Result<()> {
-    let outcome = tell(context, patient, grant.grant).await;
+    let grant = grant_name::find(&grants, &args.grant)?;
+    match carried {
+        Carried::NotYet => choice.carry_out(&patient, grant).await?,
+        Carried::Noted if is_over(grant.state) => return Err(ClientError::Revoked.into()),
+        Carried::Noted => {}
+    }
+    let outcome = tell(context, &patient, grant.grant).await;
     let grants = patient.status().await?;
     let now = grants.iter().find(|now| now.grant == grant.grant).unwrap_or(grant);
     context.output.print(&Changed {
@@ -61,7 +60,7 @@ async fn finish(context: &Context, patient: &Patient, grant: &GrantStatus) -> Re
         pending: now.records_pending,
         told: Told::by(&outcome),
     })?;
-    outcome.map(drop).map_err(Error::from)
+    outcome.map(drop)
 }
 
 impl fmt::Display for Changed {

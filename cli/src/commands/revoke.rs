@@ -6,7 +6,10 @@ use std::fmt;
 use sealcare_client::RevocationState;
 use serde::Serialize;
 
-use crate::{args::GrantName, context::Context, error::Result, grant_name, progress::Meter, times::rfc3339};
+use crate::{
+    args::GrantName, choice::Choice, context::Context, error::Result, grant_name, progress::Meter,
+    times::rfc3339,
+};
 
 #[derive(Serialize)]
 struct Stopped {
@@ -20,7 +23,7 @@ struct Stopped {
 }
 
 pub(super) async fn run(context: &Context, args: GrantName) -> Result<()> {
-    let patient = context.open_to_stop(&args.grant).await?;
+    let (patient, _) = context.open_for(&args.grant, &Choice::Stop).await?;
     let grants = patient.status().await?;
     let grant = grant_name::find(&grants, &args.grant)?;
     let meter = Meter::of_work("telling the relay", context.output);

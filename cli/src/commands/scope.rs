@@ -1,15 +1,20 @@
 //! `scope`: shows or changes what a grant covers. What is taken out is destroyed at the organization; what is added
-//! is asked about first. Not here: what a scope is (`sealcare-client`).
+//! is asked about first. While another command holds the account, what is taken out is noted, and that command
+//! carries it out. Not here: what a scope is (`sealcare-client`).
 
 use std::{collections::BTreeSet, fmt};
 
-use sealcare_client::{GrantStatus, RecordType, SharedScope, Timestamp};
+use sealcare_client::{ClientError, GrantStatus, Patient, RecordType, SharedScope, Timestamp};
 use serde::Serialize;
 
-use super::tell::{Told, tell, write_told};
+use super::{
+    grants::is_over,
+    tell::{Told, tell, write_told},
+};
 use crate::{
     args::Scope,
-    context::Context,
+    choice::{Choice, Reach, ScopeChange, present_scope},
+    context::{Carried, Context},
     error::{Error, Result},
     grant_name,
     question::ask,
@@ -32,6 +37,8 @@ struct Covered {
     period: Period,
     /// Whether the relay has the patient's word for it; none if nothing was changed.
     told: Option<Told>,
+    #[serde(skip)]
+    carried: Carried,
 }
 
 /// What a change does to the period.
@@ -43,38 +50,59 @@ enum Period {
 }
 
 pub(super) async fn run(context: &Context, args: Scope) -> Result<()> {
-    let patient = context.open().await?;
+    match args.change() {
+        None => show(context, &args.grant).await,
+        Some(change) => make(context, &args.grant, change).await,
+    }
+}
+
+async fn show(context: &Context, name: &str) -> Result<()> {
+    let grants = context.open().await?.status().await?;
+    let grant = grant_name::find(&grants, name)?;
+    let scope = present_scope(grant);
+    context.output.print(&Covered::new(grant, &scope, &scope))
+}
+
+async fn make(context: &Context, name: &str, change: ScopeChange) -> Result<()> {
+    let (patient, carried) = open(context, name, &change).await?;
     let grants = patient.status().await?;
-    let grant = grant_name::find(&grants, &args.grant)?;
-    let old = present(grant);
-    let new = wanted(&old, &args);
+    let grant = grant_name::find(&grants, name)?;
+    if carried == Carried::Noted && is_over(grant.state) {
+        return Err(ClientError::Revoked.into());
+    }
+    let old = present_scope(grant);
+    let new = ScopeChange { reach: Reach::Whole, ..change.clone() }.applied_to(&old);
     let mut covered = Covered::new(grant, &old, &new);
-    if args.is_question() {
-        return context.output.print(&covered);
+    let is_asked = covered.is_wider() && change.reach == Reach::Narrower;
+    if is_asked {
+        ask(&covered.question()).map_err(|error| refusal(error, carried))?;
     }
-    if covered.is_wider() && !args.yes {
-        ask(&covered.question())?;
+    if is_asked || carried == Carried::NotYet {
+        patient.change_scope(grant.grant, &new).await?;
+    } else {
+        covered = Covered::new(grant, &old, &old);
     }
-    patient.change_scope(grant.grant, &new).await?;
     let outcome = tell(context, &patient, grant.grant).await;
     covered.told = Some(Told::by(&outcome));
+    covered.carried = carried;
     context.output.print(&covered)?;
-    outcome.map(drop).map_err(Error::from)
+    outcome.map(drop)
 }
 
-fn present(grant: &GrantStatus) -> SharedScope {
-    let types = grant.types.iter().filter_map(|name| name.parse().ok()).collect();
-    SharedScope { types, from: grant.from }
+/// What can only add waits for its turn, as it would be asked about anyway.
+async fn open(context: &Context, name: &str, change: &ScopeChange) -> Result<(Patient, Carried)> {
+    if change.reach == Reach::Narrower && !change.can_narrow() {
+        return Ok((context.open().await?, Carried::NotYet));
+    }
+    context.open_for(name, &Choice::Scope(change.clone())).await
 }
 
-fn wanted(old: &SharedScope, args: &Scope) -> SharedScope {
-    let types: BTreeSet<RecordType> = match &args.types[..] {
-        _ if args.everything => RecordType::ALL.into(),
-        [] => old.types.clone(),
-        types => types.iter().copied().collect(),
-    };
-    let from = if args.all_dates { None } else { args.since.or(old.from) };
-    SharedScope { types, from }
+/// A refusal after the part that needs no yes was done.
+fn refusal(error: Error, carried: Carried) -> Error {
+    match (error, carried) {
+        (Error::Declined | Error::NobodyToAsk, Carried::Noted) => Error::OnlyNarrowed,
+        (error, _) => error,
+    }
 }
 
 impl Covered {
@@ -97,6 +125,7 @@ impl Covered {
                 std::cmp::Ordering::Greater => Period::Shorter,
             },
             told: None,
+            carried: Carried::NotYet,
         }
     }
 
@@ -126,13 +155,19 @@ impl fmt::Display for Covered {
         let since = self.since.as_ref().map_or("of all dates".to_owned(), |since| format!("since {since}"));
         writeln!(f, "{domain} ({code}) may receive: {types}; {since}.")?;
         let Some(told) = self.told else { return Ok(()) };
+        if self.carried == Carried::Noted {
+            writeln!(
+                f,
+                "Your choice was carried out in its turn; {domain} destroys what it has beyond this."
+            )?;
+        }
         if !self.removed.is_empty() {
             writeln!(f, "It destroys what it has of: {}.", self.removed.join(", "))?;
         }
         if let (Period::Shorter, Some(since)) = (self.period, &self.since) {
             writeln!(f, "It destroys what it has from before {since}.")?;
         }
-        if !self.removed.is_empty() || self.period == Period::Shorter {
+        if self.carried == Carried::Noted || !self.removed.is_empty() || self.period == Period::Shorter {
             writeln!(f, "What it copied into its own chart stays there.")?;
         }
         write_told(f, told)
@@ -154,6 +189,7 @@ mod tests {
             removed: removed.to_vec(),
             period,
             told: Some(Told::Yes),
+            carried: Carried::NotYet,
         }
     }
 

@@ -15,7 +15,7 @@ use crate::{
     error::{Error, Result},
     exit::Exit,
     progress::Meter,
-    stop_request,
+    request,
     times::jittered,
 };
 
@@ -96,11 +96,7 @@ async fn share_once(context: &Context, unlock: &Unlock, pace: Pace) -> Result<(P
             Pace::Apart => patient.share_apart(&on_progress).await,
         }
     };
-    let shared = tokio::select! {
-        shared = sharing => shared?,
-        // A stop takes effect in the middle of a pass.
-        never = stop_request::watch(context, &patient) => match never? {},
-    };
+    let shared = request::heed(context, &patient, sharing).await?;
     let statuses = patient.status().await?;
     drop(meter);
     Ok(summary(shared, &statuses))
@@ -113,6 +109,8 @@ fn summary(shared: Vec<SharedGrant>, statuses: &[GrantStatus]) -> (Pass, Option<
         let Some(status) = statuses.iter().find(|status| status.grant == grant) else { continue };
         let ((outcome, deposited), error) = match outcome {
             Ok(_) if matches!(status.state, GrantState::Ended { .. }) => (("ended", 0), None),
+            // Also where the pause came in the middle of the pass.
+            Ok(done) if status.state == GrantState::Paused => (("paused", told(done).1), None),
             Ok(done) => (told(done), None),
             Err(error) => (("failed", 0), Some(error)),
         };

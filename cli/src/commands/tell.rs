@@ -3,21 +3,18 @@
 
 use std::fmt;
 
-use sealcare_client::{ClientError, GrantId, PassOutcome, Patient, ShareProgress};
+use sealcare_client::{GrantId, PassOutcome, Patient, ShareProgress};
 
-use crate::{context::Context, progress::Meter};
+use crate::{context::Context, error::Result, progress::Meter, request};
 
-/// Shares with the grant. The choice is kept whatever becomes of this, and `share` repeats it.
-pub(super) async fn tell(
-    context: &Context,
-    patient: &Patient,
-    grant: GrantId,
-) -> Result<PassOutcome, ClientError> {
+/// Shares with the grant. The choice is kept whatever becomes of this, and `share` repeats it; what other commands
+/// ask for meanwhile is carried out in the middle of it.
+pub(super) async fn tell(context: &Context, patient: &Patient, grant: GrantId) -> Result<PassOutcome> {
     let meter = Meter::of_work("telling the organization", context.output);
     let on_progress = |progress: ShareProgress| {
         meter.say(format!("sharing: {} of {}", progress.bodies_deposited, progress.bodies_total));
     };
-    patient.share_with(grant, &on_progress).await
+    request::heed(context, patient, patient.share_with(grant, &on_progress)).await
 }
 
 /// How far the word of a choice has come, for people.
@@ -44,7 +41,7 @@ impl serde::Serialize for Told {
 }
 
 impl Told {
-    pub(super) fn by(outcome: &Result<PassOutcome, ClientError>) -> Self {
+    pub(super) fn by(outcome: &Result<PassOutcome>) -> Self {
         if outcome.is_ok() { Self::Yes } else { Self::NotYet }
     }
 }

@@ -11,7 +11,7 @@ use crate::{
     context::Context,
     error::{Error, Result},
     progress::Meter,
-    question,
+    question, request,
     times::date,
 };
 
@@ -30,7 +30,7 @@ pub(super) async fn await_answers(
     let meter = Meter::of_work("waiting for the organizations", context.output);
     let mut waited = Duration::ZERO;
     loop {
-        let shared = patient.share(&|_| ()).await?;
+        let shared = request::heed(context, patient, patient.share(&|_| ())).await?;
         let is_waiting = patient.status().await?.iter().any(|grant| is_awaited(grant, how));
         if !is_waiting || waited >= ANSWERS_MAX {
             drop(meter);
