@@ -51,19 +51,28 @@ pub(crate) fn mark_applied(tx: &mut WriteTransaction<'_>, grant: &GrantId, numbe
 }
 
 impl Organization {
-    /// Strips what waits for the application of what was removed.
+    /// Strips what waits for the application of what was removed. A grant of which that fails holds up no other, and is
+    /// tried again with the next call; nothing removed is handed over meanwhile.
+    ///
+    /// # Errors
+    /// Only when nothing more can be kept.
     pub(crate) fn strip_removed(&self) -> Result<()> {
-        for (grant, row) in self.wipes()? {
-            if row.is_stripped {
-                continue;
+        for (grant, row) in self.wipes()?.into_iter().filter(|(_, row)| !row.is_stripped) {
+            match self.strip_grant(&grant, row.number) {
+                Err(error) if error.needs_reopening() => return Err(error),
+                Err(error) => tracing::error!(%error, "what a scope removed could not be taken out yet"),
+                Ok(()) => {}
             }
-            self.strip(HELD, &KeyRange::prefix(grant.as_bytes()), &grant)?;
-            self.strip(QUEUE, &KeyRange::all(), &grant)?;
-            self.settle_wipe(&grant, row.number, |tx, row| {
-                kept::put(tx, WIPES, grant.as_bytes(), &WipeRow { is_stripped: true, ..row })
-            })?;
         }
         Ok(())
+    }
+
+    fn strip_grant(&self, grant: &GrantId, number: u64) -> Result<()> {
+        self.strip(HELD, &KeyRange::prefix(grant.as_bytes()), grant)?;
+        self.strip(QUEUE, &KeyRange::all(), grant)?;
+        self.settle_wipe(grant, number, |tx, row| {
+            kept::put(tx, WIPES, grant.as_bytes(), &WipeRow { is_stripped: true, ..row })
+        })
     }
 
     /// Ends the wipes that the application has taken up. One that fails holds up no other, and is tried again.
@@ -71,7 +80,7 @@ impl Organization {
         self.strip_removed()?;
         let mut first_error = None;
         for (grant, row) in self.wipes()? {
-            if !row.is_applied {
+            if !(row.is_applied && row.is_stripped) {
                 continue;
             }
             let renewed = self.vault.renew_wrapping_key(&grant_wrapping_key(&grant));
@@ -91,7 +100,12 @@ impl Organization {
 
     fn wipes(&self) -> Result<Vec<(GrantId, WipeRow)>> {
         let rows = self.vault.read(|tx| tx.scan(WIPES, &KeyRange::all(), usize::MAX))?;
-        rows.iter().map(|(key, row)| Ok((GrantId::from_slice(key)?, WipeRow::decode(row)?))).collect()
+        let decode = |key: &[u8], row: &[u8]| Ok((GrantId::from_slice(key)?, WipeRow::decode(row)?));
+        let good = rows.iter().filter_map(|(key, row)| {
+            let log = |error: &ProviderError| tracing::error!(%error, "a row of the wipes is damaged");
+            decode(key, row).inspect_err(log).ok()
+        });
+        Ok(good.collect())
     }
 
     /// Unless another wipe began meanwhile, or the grant is over.
@@ -131,7 +145,8 @@ fn strip_page(
     };
     let scope = statement.statement()?.scope;
     for (key, row) in &page {
-        let mut entry = Entry::decode(row)?;
+        // A row that cannot be read is never handed over either; it is not known to be this grant's.
+        let Ok(mut entry) = Entry::decode(row) else { continue };
         if entry.grant != *grant.as_bytes() || !strip_entry(&mut entry, &scope)? {
             continue;
         }

@@ -5,7 +5,9 @@
 mod world;
 
 use sealcare_protocol::{GrantId, SealedInit, Timestamp};
-use sealcare_provider::{EventKind, InvitationChannel, ProviderError, covers, grant_wrapping_key};
+use sealcare_provider::{
+    EventKind, InvitationChannel, ProviderError, Settlement, covers, grant_wrapping_key,
+};
 use sealcare_vault::{KeyRange, Space};
 use world::{Clinic, Patient, heart_rate, immunization, seal};
 
@@ -147,4 +149,28 @@ fn a_grant_that_ends_in_the_middle_of_a_wipe_ends() {
         clinic.org().vault().read(|tx| tx.has_wrapping_key(&grant_wrapping_key(grant))).unwrap()
     };
     assert!(!has_key(patient.grant()));
+}
+
+#[test]
+fn a_row_that_cannot_be_stripped_stops_neither_reception_nor_other_wipes() {
+    let (mut clinic, mut patient, mut init) = sharing_two(InvitationChannel::SignIn);
+    clinic.receive(patient.grant(), &seal(&mut init.session, vec![heart_rate("a", 1)]));
+    let queue = || clinic.org().vault().read(|tx| tx.scan(QUEUE, &KeyRange::all(), usize::MAX)).unwrap();
+    let (key, row) = queue().pop().unwrap();
+    let damaged = String::from_utf8(row.to_vec()).unwrap().replace("Observation", "Observatory");
+    let write = |row: &[u8]| clinic.org().vault().write(|tx| tx.put(QUEUE, &key, row)).unwrap();
+    write(damaged.as_bytes());
+    let mut session = narrow(&mut clinic, &mut patient, 1).session;
+    let data = seal(&mut session, vec![heart_rate("b", 2)]);
+    assert_eq!(clinic.receive(patient.grant(), &data), Settlement::Settled);
+    let mut other = Patient::new(&clinic, &clinic.invite(InvitationChannel::SignIn));
+    other.types = vec!["heart-rate", "immunization"];
+    let mut init = other.start(&clinic, 0);
+    clinic.receive(other.grant(), &init.envelope);
+    clinic.receive(other.grant(), &seal(&mut init.session, vec![immunization("c", "immunization")]));
+    narrow(&mut clinic, &mut other, 1);
+    assert!(!holds(&clinic, QUEUE, "Immunization"));
+    clinic.org().process(|_, _| Ok(())).unwrap_err();
+    clinic.org().vault().write(|tx| tx.put(QUEUE, &key, &row)).unwrap();
+    assert_eq!(clinic.told(), ["1 /min", "removed immunization", "2 /min"]);
 }
