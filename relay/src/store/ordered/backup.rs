@@ -37,7 +37,7 @@ impl Backup for OrderedStore {
         self.failed.check()?;
         let mut writer = BackupWriter::create(file)?;
         let (mut counts, mut failed) = (BackedUp::default(), None);
-        let read = self.engine.scan(Space::Rows, &[], END, &mut |key, stored| match keep(
+        let read = self.engine.scan_at_once(Space::Rows, &[], END, &mut |key, stored| match keep(
             &mut writer,
             &mut counts,
             &key,

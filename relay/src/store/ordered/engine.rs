@@ -58,6 +58,20 @@ pub trait OrderedKeys: Send + Sync + 'static {
     /// As [`EngineError`].
     fn scan(&self, space: Space, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<(), EngineError>;
 
+    /// The same, all as of one commit, however long it takes: commits go on meanwhile.
+    ///
+    /// # Errors
+    /// As [`EngineError`]; `Failed` also if too much was changed meanwhile.
+    fn scan_at_once(
+        &self,
+        space: Space,
+        from: &[u8],
+        to: &[u8],
+        visit: &mut Visit<'_>,
+    ) -> Result<(), EngineError> {
+        self.scan(space, from, to, visit)
+    }
+
     /// Makes all changes or none. Once it returns they survive a power cut, and later reads see them; no
     /// read sees a part of them. `changes` is never empty.
     ///

@@ -112,6 +112,19 @@ impl OrderedKeys for SledKeys {
         })
     }
 
+    fn scan_at_once(
+        &self,
+        space: Space,
+        from: &[u8],
+        to: &[u8],
+        visit: &mut Visit<'_>,
+    ) -> Result<(), EngineError> {
+        self.check()?;
+        self.shown.scan_at_once(&stored_key(space, from), &stored_key(space, to), &mut |key, value| {
+            visit(key.slice(1..), value)
+        })
+    }
+
     fn commit(&self, changes: Vec<Change>) -> Result<(), EngineError> {
         let writer = self.writer();
         self.check()?;

@@ -130,6 +130,35 @@ fn nobody_sees_a_commit_before_it_is_durable() {
 }
 
 #[test]
+fn a_long_reading_sees_one_commit_while_others_and_a_rewriting_go_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let keys = SledKeys::open(folder.path()).unwrap();
+    let key = |n: u32| Bytes::copy_from_slice(&n.to_be_bytes());
+    let change = |n: u32, value: Option<&'static str>| {
+        vec![Change { space: Space::Rows, key: key(n), value: value.map(Bytes::from) }]
+    };
+    keys.commit((0..5_000).flat_map(|n| change(2 * n, Some("1"))).collect()).unwrap();
+    let (mut seen, end) = (Vec::new(), u32::MAX.to_be_bytes());
+    let read = keys.scan_at_once(Space::Rows, b"", &end, &mut |found, value| {
+        if seen.is_empty() {
+            // Whoever reads holds nothing that these wait for.
+            keys.commit([change(0, None), change(9_000, Some("2")), change(9_001, Some("2"))].concat())
+                .unwrap();
+            keys.commit([change(9_000, None), change(9_002, None), change(10_001, Some("2"))].concat())
+                .unwrap();
+            keys.compact(Space::Rows).unwrap();
+            assert_eq!(keys.get(Space::Rows, &key(9_001)), Ok(Some("2".into())));
+        }
+        seen.push((found, value));
+        ControlFlow::Continue(())
+    });
+    read.unwrap();
+    assert!(seen == (0..5_000).map(|n| (key(2 * n), Bytes::from("1"))).collect::<Vec<_>>());
+    assert!(keys.shown.keeps_nothing());
+    assert_eq!(keys.get(Space::Rows, &key(9_000)), Ok(None));
+}
+
+#[test]
 fn a_rewriting_misses_no_commit_and_leaves_no_old_file() {
     let folder = tempfile::tempdir().unwrap();
     let (keys, told) = told(folder.path());
