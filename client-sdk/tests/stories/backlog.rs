@@ -32,11 +32,11 @@ async fn a_backlog_arrives_once_and_in_order() {
     let mut clinic = world.organization().await;
     let ana = world.patient("ana").await;
     accept(&ana, &clinic.invite(&world), HEART).await;
-    import_notes(&ana, 0..25).await;
+    import_notes(&ana, 0..21).await;
     let shared = ana.share(&|_| ()).await.unwrap();
-    assert_eq!(shared[0].outcome.as_ref().unwrap(), &PassOutcome::Deposited { bodies: 25 });
+    assert_eq!(shared[0].outcome.as_ref().unwrap(), &PassOutcome::Deposited { bodies: 21 });
     clinic.receive(&world, Answer::Sealed).await;
-    assert_eq!((clinic.records.len(), clinic.deliveries), (25, 25));
+    assert_eq!((clinic.records.len(), clinic.deliveries), (21, 21));
     share(&ana).await;
     assert_eq!(ana.status().await.unwrap()[0].records_pending, 0);
 }
@@ -49,8 +49,8 @@ async fn a_backlog_that_is_cut_anywhere_loses_and_doubles_nothing() {
     accept(&ana, &clinic.invite(&world), HEART).await;
     let mut records = 0;
     for polls in (1..120).step_by(15) {
-        import_notes(&ana, records..records + 8).await;
-        records += 8;
+        import_notes(&ana, records..records + 6).await;
+        records += 6;
         share_for(polls, &ana).await;
         drop(ana);
         ana = world.reopen_when_closed("ana").await;
