@@ -236,7 +236,9 @@ impl TestOrganization {
             return;
         }
         self.empty_bodies += u64::from(changes.is_empty());
-        changes.into_iter().for_each(|change| self.keep(change));
+        for change in changes {
+            self.keep(change);
+        }
     }
 
     fn keep(&mut self, change: Change) {
