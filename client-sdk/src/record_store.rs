@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use sealcare_records::{Record, RecordId, RecordType, SourceName};
 use sealcare_vault::{KeyRange, ReadTransaction, WriteTransaction};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use crate::{
     error::{ClientError, Result},
@@ -81,6 +82,15 @@ impl NewRecord {
             sources: source.cloned().into_iter().collect(),
         };
         Self { row, json: record.fhir_json() }
+    }
+
+    /// A hash of it, and of all before it by their hash.
+    pub(crate) fn chained(&self, before: &[u8; 32]) -> [u8; 32] {
+        let parts = [self.row.id.as_bytes(), &self.json];
+        let hash = parts.iter().fold(Sha256::new_with_prefix(before), |hash, part| {
+            hash.chain_update(part.len().to_be_bytes()).chain_update(part)
+        });
+        hash.finalize().into()
     }
 
     /// What it takes, about.

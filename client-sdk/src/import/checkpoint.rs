@@ -27,6 +27,9 @@ pub(crate) struct Checkpoint {
     pub(crate) report: ImportReport,
     /// Records taken, in the order of the file.
     pub(crate) taken: u64,
+    /// A chain of hashes over those: they are the file's own, not of one that stood in its place for a while.
+    #[serde(default)]
+    pub(crate) chain: [u8; 32],
     pub(crate) changes: ChangeCounts,
 }
 
@@ -52,13 +55,21 @@ pub(crate) fn file_key(store: &Store, file: &mut (impl Read + Seek)) -> io::Resu
 impl Checkpoint {
     /// At the beginning of a file that was checked.
     pub(crate) fn new(report: ImportReport) -> Self {
-        Self { reading: READING, report, taken: 0, changes: ChangeCounts::default() }
+        Self { reading: READING, report, taken: 0, chain: [0; 32], changes: ChangeCounts::default() }
     }
 
     /// Of an import that was interrupted, if this release reads the file as that one did.
     pub(crate) fn load(tx: &ReadTransaction<'_>, key: &FileKey) -> Result<Option<Self>> {
         let kept: Option<Self> = load(tx, IMPORTS, key)?;
         Ok(kept.filter(|checkpoint| checkpoint.reading == READING))
+    }
+
+    /// The file is to be taken from its beginning.
+    pub(crate) fn forget(store: &Store, key: &FileKey) -> Result<()> {
+        store.vault().write(|tx| {
+            tx.delete(IMPORTS, key)?;
+            Ok(())
+        })
     }
 
     pub(crate) fn save(&self, tx: &mut WriteTransaction<'_>, key: &FileKey) -> Result<()> {

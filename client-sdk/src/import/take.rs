@@ -1,7 +1,10 @@
 //! The second reading: the records go into the vault, a batch to a transaction. Not here: what is missing in a file
 //! (`absence`).
 
-use std::io::{Read, Seek};
+use std::{
+    cmp::Ordering,
+    io::{Read, Seek},
+};
 
 use sealcare_records::{FingerprintSet, ImportError, Progress, Record, RecordSink, SourceName, import};
 use sealcare_vault::WriteTransaction;
@@ -30,7 +33,7 @@ impl Patient {
     /// # Errors
     /// [`ClientError::NoSource`] or [`ClientError::OlderExport`] for a file that cannot be complete: then nothing was
     /// taken. [`ClientError::FileChanged`] if a file is another one than was checked: what was taken of it by then
-    /// stays. Those of the vault: the import can be repeated.
+    /// stays, and the checked one is to be imported from its beginning. Those of the vault: the import can be repeated.
     pub async fn take<R: Read + Seek + Send + 'static>(
         &self,
         files: CheckedFiles<R>,
@@ -98,33 +101,49 @@ fn check_complete<R>(store: &Store, file: &CheckedFile<R>, index: usize) -> Resu
 
 fn take_one<R: Read + Seek>(
     store: &Store,
-    mut file: CheckedFile<R>,
+    file: CheckedFile<R>,
     index: usize,
-    present: Option<&mut FingerprintSet>,
+    mut present: Option<&mut FingerprintSet>,
     on_progress: &mut dyn FnMut(Progress),
 ) -> Result<Checkpoint> {
-    let source = file.checkpoint.report.source.clone();
-    let mut batch = Batch {
-        store,
-        key: file.key,
-        source,
-        passed: 0,
-        checkpoint: file.checkpoint,
-        records: Vec::new(),
-        bytes: 0,
-        present,
-        on_progress,
-    };
-    let read = import(&mut file.reader, &mut batch);
-    let is_same = file_key(store, &mut file.reader).is_ok_and(|key| key == file.key);
-    match read {
-        Err(ImportError::Sink(error)) => return Err(error),
-        _ if !is_same => return Err(ClientError::FileChanged { file: index }),
-        Err(ImportError::Record(error)) => return Err(ClientError::Import { file: index, error }),
-        Err(_) => return Err(ClientError::Source),
-        Ok(_) => {}
+    let CheckedFile { mut reader, key, mut checkpoint } = file;
+    loop {
+        let mut batch = Batch::new(store, key, checkpoint, present.as_deref_mut(), on_progress);
+        let read = import(&mut reader, &mut batch);
+        if let Err(ImportError::Sink(Refusal::Failed(error))) = read {
+            return Err(error);
+        }
+        if !file_key(store, &mut reader).is_ok_and(|now| now == key) {
+            Checkpoint::forget(store, &key)?;
+            return Err(ClientError::FileChanged { file: index });
+        }
+        match read {
+            Err(ImportError::Record(error)) => return Err(ClientError::Import { file: index, error }),
+            Ok(report) if batch.passed >= batch.checkpoint.taken => {
+                if report == batch.checkpoint.report {
+                    return batch.finish();
+                }
+                Checkpoint::forget(store, &key)?;
+                return Err(ClientError::FileChanged { file: index });
+            }
+            // What was taken in this file's name was another's: this one is taken from its beginning.
+            _ => checkpoint = Checkpoint::new(batch.checkpoint.report),
+        }
+        Checkpoint::forget(store, &key)?;
     }
-    batch.finish()
+}
+
+/// Why a batch takes no more.
+enum Refusal {
+    /// The records that were taken before are not the file's.
+    OtherRecords,
+    Failed(ClientError),
+}
+
+impl From<ClientError> for Refusal {
+    fn from(error: ClientError) -> Self {
+        Self::Failed(error)
+    }
 }
 
 /// Records on their way into the vault.
@@ -135,6 +154,8 @@ struct Batch<'a> {
     source: Option<SourceName>,
     /// Records of the file that were seen, taken by now or before.
     passed: u64,
+    /// The chain of hashes over those.
+    chain: [u8; 32],
     checkpoint: Checkpoint,
     records: Vec<NewRecord>,
     bytes: usize,
@@ -144,18 +165,22 @@ struct Batch<'a> {
 }
 
 impl RecordSink for Batch<'_> {
-    type Error = ClientError;
+    type Error = Refusal;
 
-    fn accept(&mut self, record: Record) -> Result<()> {
+    fn accept(&mut self, record: Record) -> Result<(), Refusal> {
         if let Some(present) = &mut self.present {
             let key = self.store.blind(RECORDS, record.id().as_str().as_bytes());
             present.insert(absence::fingerprint(&key));
         }
-        self.passed += 1;
-        if self.passed <= self.checkpoint.taken {
-            return Ok(());
-        }
         let record = NewRecord::new(&record, self.source.as_ref());
+        self.passed += 1;
+        self.chain = record.chained(&self.chain);
+        match self.passed.cmp(&self.checkpoint.taken) {
+            Ordering::Less => return Ok(()),
+            Ordering::Equal if self.chain == self.checkpoint.chain => return Ok(()),
+            Ordering::Equal => return Err(Refusal::OtherRecords),
+            Ordering::Greater => {}
+        }
         self.bytes += record.bytes();
         self.records.push(record);
         if self.records.len() >= BATCH_RECORDS || self.bytes >= BATCH_BYTES {
@@ -173,7 +198,19 @@ impl RecordSink for Batch<'_> {
     }
 }
 
-impl Batch<'_> {
+impl<'a> Batch<'a> {
+    fn new(
+        store: &'a Store,
+        key: FileKey,
+        checkpoint: Checkpoint,
+        present: Option<&'a mut FingerprintSet>,
+        on_progress: &'a mut dyn FnMut(Progress),
+    ) -> Self {
+        let source = checkpoint.report.source.clone();
+        let (records, chain) = (Vec::new(), [0; 32]);
+        Self { store, key, source, passed: 0, chain, checkpoint, records, bytes: 0, present, on_progress }
+    }
+
     /// The file is over: its checkpoint goes with the last batch, and its source is known to be this new.
     fn finish(mut self) -> Result<Checkpoint> {
         let report = &self.checkpoint.report;
@@ -198,7 +235,7 @@ impl Batch<'_> {
     ) -> Result<()> {
         let records = std::mem::take(&mut self.records);
         self.bytes = 0;
-        let (store, key, checkpoint) = (self.store, self.key, &mut self.checkpoint);
+        let (store, key, chain, checkpoint) = (self.store, self.key, self.chain, &mut self.checkpoint);
         store.vault().write(|tx| {
             let mut writer = RecordWriter::new(tx, store)?;
             for record in &records {
@@ -206,6 +243,7 @@ impl Batch<'_> {
             }
             let changes = writer.finish()?;
             checkpoint.changes.add(changes);
+            checkpoint.chain = chain;
             checkpoint.taken +=
                 u64::try_from(records.len()).map_err(|_| ClientError::Kept(IMPORTS.name()))?;
             note(tx, &key, checkpoint)

@@ -3,7 +3,7 @@ use std::{
     io::{Cursor, SeekFrom},
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicUsize, Ordering as Counting},
     },
 };
 
@@ -34,49 +34,53 @@ async fn count(fixture: &Fixture) -> u64 {
     fixture.patient.record_counts().await.unwrap().values().sum()
 }
 
-/// A file that other bytes come out of after a number of readings to the end.
+/// The readings of a file to its end: two of the check (its hash, its records), then two of the taking (its records,
+/// its hash). What is read is looked for at its rewinding.
 struct Changing {
-    before: Cursor<Vec<u8>>,
-    after: Vec<u8>,
+    now: Cursor<Vec<u8>>,
+    /// From which rewinding on, what is read.
+    later: Vec<(usize, Vec<u8>)>,
     rewinds: Arc<AtomicUsize>,
-    at: usize,
 }
 
 impl Read for Changing {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        self.before.read(buffer)
+        self.now.read(buffer)
     }
 }
 
 impl Seek for Changing {
     fn seek(&mut self, to: SeekFrom) -> std::io::Result<u64> {
-        if to == SeekFrom::Start(0) && self.rewinds.fetch_add(1, Ordering::Relaxed) + 1 == self.at {
-            self.before = Cursor::new(self.after.clone());
+        if to == SeekFrom::Start(0) {
+            let rewinds = self.rewinds.fetch_add(1, Counting::Relaxed) + 1;
+            if let Some((_, bytes)) = self.later.iter().find(|(at, _)| *at == rewinds) {
+                self.now = Cursor::new(bytes.clone());
+            }
         }
-        self.before.seek(to)
+        self.now.seek(to)
     }
+}
+
+/// Checks `file` and takes what stands in its place when its records are read, and then when it is hashed.
+async fn take_changed(fixture: &Fixture, file: &[u8], read: Vec<u8>, hashed: Vec<u8>) -> Result<Imported> {
+    let rewinds = Arc::new(AtomicUsize::new(0));
+    let changing = |later| Changing { now: Cursor::new(file.to_vec()), later, rewinds: Arc::clone(&rewinds) };
+    drop(fixture.patient.check(vec![changing(Vec::new())], |_, _| ()).await?);
+    let of_check = rewinds.swap(0, Counting::Relaxed);
+    // Recognizing a file takes two more before its records are read.
+    let later = vec![(of_check + 1, read), (of_check + 3, hashed)];
+    let checked = fixture.patient.check(vec![changing(later)], |_, _| ()).await?;
+    fixture.patient.take(checked, Completeness::Partial, |_, _| ()).await
 }
 
 #[tokio::test]
 async fn an_interrupted_import_goes_on_where_it_was() {
     let fixture = Fixture::new().await;
-    let file = export(31, 0..5_000);
-    let (whole, cut) = (file.clone(), file[..file.len() * 9 / 10].to_vec());
+    let whole = export(31, 0..5_000);
+    let cut = whole[..whole.len() * 9 / 10].to_vec();
     // The check passes; the second reading meets the end early, as a process that is killed would.
-    let rewinds = Arc::new(AtomicUsize::new(0));
-    let probe = Changing {
-        before: Cursor::new(whole.clone()),
-        after: Vec::new(),
-        rewinds: Arc::clone(&rewinds),
-        at: 0,
-    };
-    let checked = fixture.patient.check(vec![probe], |_, _| ()).await.unwrap();
-    drop(checked);
-    let at = rewinds.swap(0, Ordering::Relaxed) + 1;
-    let failing = Changing { before: Cursor::new(whole.clone()), after: cut, rewinds, at };
-    let checked = fixture.patient.check(vec![failing], |_, _| ()).await.unwrap();
-    let refused = fixture.patient.take(checked, Completeness::Partial, |_, _| ()).await;
-    assert!(matches!(refused, Err(ClientError::FileChanged { file: 0 })));
+    let refused = take_changed(&fixture, &whole, cut, whole.clone()).await;
+    assert!(matches!(refused, Err(ClientError::Import { file: 0, .. })));
     assert_eq!(count(&fixture).await, 4_000, "whole batches are there");
 
     let readings = Arc::new(AtomicUsize::new(0));
@@ -84,11 +88,11 @@ async fn an_interrupted_import_goes_on_where_it_was() {
     let checked = fixture
         .patient
         .check(vec![Cursor::new(whole.clone())], move |_, _| {
-            heard.fetch_add(1, Ordering::Relaxed);
+            heard.fetch_add(1, Counting::Relaxed);
         })
         .await
         .unwrap();
-    assert_eq!(readings.load(Ordering::Relaxed), 0, "it was checked before");
+    assert_eq!(readings.load(Counting::Relaxed), 0, "it was checked before");
     assert_eq!(checked.taken_before().collect::<Vec<_>>(), [4_000]);
     let imported = fixture.patient.take(checked, Completeness::Complete, |_, _| ()).await.unwrap();
     assert_eq!((imported.changes.added, imported.changes.unchanged), (5_000, 0), "each was written once");
@@ -96,6 +100,23 @@ async fn an_interrupted_import_goes_on_where_it_was() {
     assert_eq!(count(&fixture).await, 5_000);
     let again = fixture.patient.import(vec![Cursor::new(whole)], |_, _| ()).await.unwrap();
     assert_eq!((again.changes.added, again.changes.unchanged), (0, 5_000));
+}
+
+#[tokio::test]
+async fn a_file_in_anothers_place_loses_none_of_its_records() {
+    let whole = export(31, 0..2_500);
+    let other = export(31, (0..2_500).rev());
+    let cut = other[..other.len() * 9 / 10].to_vec();
+    // It is seen in the end; or the process ends while the other file is in place, and the first one is back then.
+    for (read, hashed) in [(other.clone(), other.clone()), (cut.clone(), other), (cut, whole.clone())] {
+        let fixture = Fixture::new().await;
+        let is_seen = hashed != whole;
+        let refused = take_changed(&fixture, &whole, read, hashed).await;
+        assert_eq!(matches!(refused, Err(ClientError::FileChanged { file: 0 })), is_seen);
+        assert!(refused.is_err() && count(&fixture).await >= 2_000, "batches of the other file are there");
+        let imported = take(&fixture, whole.clone(), Completeness::Complete).await.unwrap();
+        assert_eq!((count(&fixture).await, imported.absence), (2_500, None));
+    }
 }
 
 #[tokio::test]
