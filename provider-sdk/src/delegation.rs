@@ -55,6 +55,8 @@ pub struct KeyOffer {
     keys: Vec<Hex>,
     highest_number: u32,
     lowest_honoured: u32,
+    /// From a backup that may be older than what was disowned since.
+    is_restored: bool,
 }
 
 /// What a root has signed for an offer. Nothing in it is secret, and the gateway checks all of it.
@@ -112,7 +114,9 @@ impl GatewayKeyRow {
 }
 
 impl Roots {
-    /// Signs for the keys of a gateway: the first from `now` on, each further one a year later.
+    /// Signs for the keys of a gateway: the first from `now` on, each further one a year later. The keys before are
+    /// disowned, whatever `old` says, where an earlier root signed for them, for that root could sign for others under
+    /// numbers of theirs; and after a restore, for the gateway does not know what was disowned since its backup.
     ///
     /// # Errors
     /// [`ProviderError::OtherRoot`] for a gateway of another organization, [`ProviderError::RootSucceeded`] for one
@@ -122,13 +126,15 @@ impl Roots {
         if offer.organization != *organization.as_bytes() {
             return Err(ProviderError::OtherRoot);
         }
-        if !self.chain().continues(&KeptLink::chain(&offer.chain)?) {
+        let chain = KeptLink::chain(&offer.chain)?;
+        if !self.chain().continues(&chain) {
             return Err(ProviderError::RootSucceeded);
         }
         let first = number_at(now, offer.highest_number);
+        let is_succession = self.chain().newest() > chain.newest();
         let lowest_honoured = match old {
-            OldKeys::Honoured => offer.lowest_honoured.max(1),
-            OldKeys::Disowned => first,
+            OldKeys::Honoured if !is_succession && !offer.is_restored => offer.lowest_honoured.max(1),
+            OldKeys::Honoured | OldKeys::Disowned => first,
         };
         let (mut number, mut not_before) = (first, now);
         let mut delegations = Vec::with_capacity(offer.keys.len());
@@ -165,24 +171,25 @@ impl Organization {
     }
 
     /// Takes into use what a root signed for the last offer: at once the first key, the others in their time. The
-    /// keys before are destroyed.
+    /// keys before are destroyed. Returns what becomes of what they signed.
     ///
     /// # Errors
     /// [`ProviderError::RootSucceeded`] for a root that was succeeded, [`ProviderError::OtherRoot`] for one of another
     /// organization, [`ProviderError::NotOffered`] for keys of another offer; those of the vault.
-    pub fn renew(&self, renewal: &Renewal, now: Timestamp) -> Result<()> {
-        self.vault.write(|tx| {
+    pub fn renew(&self, renewal: &Renewal, now: Timestamp) -> Result<OldKeys> {
+        let old = self.vault.write(|tx| {
             let lowest_before = lowest_honoured(tx)?;
             adopt(tx, &self.id, renewal, now)?;
             // What a disowned key has confirmed counts no more.
-            if lowest_honoured(tx)? > lowest_before {
-                crate::revocation::confirm_again(tx)?;
+            if lowest_honoured(tx)? == lowest_before {
+                return Ok(OldKeys::Honoured);
             }
-            Ok::<_, ProviderError>(())
+            crate::revocation::confirm_again(tx)?;
+            Ok::<_, ProviderError>(OldKeys::Disowned)
         })?;
         self.refresh_signer(now)?;
         self.announce_replies();
-        Ok(())
+        Ok(old)
     }
 
     /// Until when the gateway has keys that its root has signed for.
@@ -207,12 +214,14 @@ pub(crate) fn offer(
     let seeds = keys.iter().map(|key| OfferedKey(Zeroizing::new(key.to_seed().to_vec())));
     kept::put(tx, IDENTITY, OFFERED, &OfferedKeys(seeds.collect()))?;
     let highest_number = rows(tx)?.pop().map_or(0, |(number, _)| number);
+    let profile = Profile::load(tx)?;
     Ok(KeyOffer {
         organization: *organization.as_bytes(),
-        chain: KeptLink::all_of(&Profile::load(tx)?.chain()?),
+        chain: KeptLink::all_of(&profile.chain()?),
         keys: keys.iter().map(|key| Hex(key.public().as_bytes().to_vec())).collect(),
         highest_number,
         lowest_honoured: lowest_honoured(tx)?,
+        is_restored: profile.may_honour_disowned,
     })
 }
 
@@ -252,6 +261,7 @@ pub(crate) fn adopt(
     }
     tx.delete(IDENTITY, OFFERED)?;
     profile.set_chain(&chain);
+    profile.may_honour_disowned = false;
     profile.store(tx)
 }
 

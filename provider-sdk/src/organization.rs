@@ -66,6 +66,9 @@ pub(crate) struct Profile {
     /// A restored backup: the relay's tombstones must be read before anything is shown.
     #[serde(default)]
     pub(crate) needs_tombstones: bool,
+    /// A restored backup whose root was not at hand since: keys may have been disowned that it does not know of.
+    #[serde(default)]
+    pub(crate) may_honour_disowned: bool,
     /// When the OAuth key was drawn, milliseconds since 1970; 0 if another is due.
     pub(crate) oauth_key_drawn: u64,
     /// When the relay was last reached, milliseconds since 1970.
@@ -88,9 +91,10 @@ impl Profile {
     }
 
     /// From a backup: the relay is told the bundle again, another OAuth key, for it may know a newer one than the backup,
-    /// and asked for what was revoked since.
+    /// and asked for what was revoked since. The root is to disown what the backup may wrongly honour.
     pub(crate) fn mark_restored(&mut self) {
-        (self.published, self.oauth_key_drawn, self.needs_tombstones) = (0, 0, true);
+        (self.published, self.oauth_key_drawn) = (0, 0);
+        (self.needs_tombstones, self.may_honour_disowned) = (true, true);
     }
 
     pub(crate) fn chain(&self) -> Result<Successions> {
@@ -254,6 +258,7 @@ fn profile(roots: &Roots, relay: &RelayOrigin, now: Timestamp) -> Profile {
         signed_at: 0,
         published: 0,
         needs_tombstones: false,
+        may_honour_disowned: false,
         oauth_key_drawn: now.as_millis(),
         reached: None,
         published_at: now.as_millis(),

@@ -56,7 +56,8 @@ impl Roots {
     }
 
     /// The roots after the next one took over, with a new one named behind it. From the first bundle that has this
-    /// chain on, the roots before sign nothing more.
+    /// chain on, the roots before sign nothing more. The file before holds the root that took over, so it still can:
+    /// [`Self::disown`] if it may be in other hands.
     ///
     /// # Errors
     /// [`ProviderError::Protocol`] after 16 roots.
@@ -65,6 +66,16 @@ impl Roots {
         let next = RootKey::random(rng);
         let chain = self.chain.succeeded_by(&root, &next.public())?;
         Ok(Self { chain, root, next, domain: self.domain.clone() })
+    }
+
+    /// The roots after two successions at once, for a file that may be in other hands: neither of its keys is then the
+    /// present root or the next one, so that it succeeds nothing any more. Whoever has seen the bundle with this chain
+    /// refuses another that the file's holder makes.
+    ///
+    /// # Errors
+    /// As [`Self::succeed`].
+    pub fn disown(&self, rng: &mut impl CryptoRng) -> Result<Self> {
+        self.succeed(rng)?.succeed(rng)
     }
 
     /// The organization that these roots make.
@@ -195,6 +206,17 @@ mod tests {
         let [mine, other] =
             [&second, &third].map(|roots| data_encoding::HEXLOWER.encode(&*roots.root.to_seed()));
         assert!(Roots::from_text(&third.to_text().replace(&other, &mine)).is_none());
+    }
+
+    #[test]
+    fn a_disowned_file_holds_neither_the_present_root_nor_the_next() {
+        let stolen = roots();
+        let keys = |roots: &Roots| [roots.root.public(), roots.next.public()];
+        let once = stolen.succeed(&mut rand::rng()).unwrap();
+        assert_eq!(keys(&once)[0], keys(&stolen)[1], "one succession leaves it the present root");
+        let disowned = stolen.disown(&mut rand::rng()).unwrap();
+        assert!(keys(&disowned).iter().all(|key| !keys(&stolen).contains(key)));
+        assert_eq!(disowned.organization(), stolen.organization());
     }
 
     #[test]

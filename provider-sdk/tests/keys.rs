@@ -48,7 +48,7 @@ fn rotate(clinic: &Clinic) -> Result<bool, ProviderError> {
 }
 
 /// What the command does with the root file.
-fn renew(clinic: &Clinic, roots: &Roots, old: OldKeys) -> Result<(), ProviderError> {
+fn renew(clinic: &Clinic, roots: &Roots, old: OldKeys) -> Result<OldKeys, ProviderError> {
     let offer = clinic.org().offer_keys(&mut rand::rng())?;
     clinic.org().renew(&roots.delegate(&offer, old, clinic.now)?, clinic.now)
 }
@@ -166,13 +166,20 @@ fn a_disowned_key_signs_nothing_more_for_who_saw_the_new_bundle() {
 #[test]
 fn a_succeeded_root_signs_nothing_more_and_patients_go_on() {
     let (mut clinic, roots) = Clinic::with_roots();
-    let mut client = Client::new(&clinic);
+    let (mut client, invited) = (Client::new(&clinic), ticket(&clinic));
     let id = *clinic.org().id();
     clinic.now = NOW.plus(DAY);
     let succeeded = roots.succeed(&mut rand::rng()).unwrap();
-    renew(&clinic, &succeeded, OldKeys::Honoured).unwrap();
+    assert_eq!(renew(&clinic, &succeeded, OldKeys::Honoured).unwrap(), OldKeys::Disowned);
     client.fetch(&clinic).unwrap();
     assert_eq!((client.pin.root, *clinic.org().id()), (1, id));
+    assert_eq!(
+        client.newest.delegation().lowest_honoured(),
+        client.pin.delegation,
+        "the keys before are not"
+    );
+    assert_eq!(client.takes_ticket(&clinic, &invited, clinic.now), Err(Error::Delegation));
+    assert_eq!(client.takes_ticket(&clinic, &ticket(&clinic), clinic.now), Ok(()));
     assert!(matches!(renew(&clinic, &roots, OldKeys::Honoured), Err(ProviderError::RootSucceeded)));
     clinic.restart();
     clinic.now = NOW.plus(DAY * 2);
@@ -181,6 +188,31 @@ fn a_succeeded_root_signs_nothing_more_and_patients_go_on() {
     renew(&clinic, &succeeded.succeed(&mut rand::rng()).unwrap(), OldKeys::Honoured).unwrap();
     client.fetch(&clinic).unwrap();
     assert_eq!(client.pin.root, 2);
+}
+
+#[test]
+fn after_two_successions_a_stolen_root_file_makes_nothing_that_is_taken() {
+    let (mut clinic, stolen) = Clinic::with_roots();
+    let mut client = Client::new(&clinic);
+    let later = NOW.plus(DAY);
+    let rng = &mut rand::rng();
+    let once = stolen.succeed(rng).unwrap();
+    let thieves =
+        [stolen.disown(rng).unwrap().succeed(rng).unwrap(), stolen.disown(rng).unwrap(), once, stolen];
+    clinic.now = later;
+    renew(&clinic, &thieves[3].disown(rng).unwrap(), OldKeys::Honoured).unwrap();
+    client.fetch(&clinic).unwrap();
+    assert_eq!(client.pin.root, 2);
+    for (at, roots) in thieves.iter().enumerate() {
+        let name = format!("thief{at}");
+        let unlock =
+            sealcare_vault::Unlock::SecretFile(clinic.vault_dir().with_file_name(name.clone() + ".key"));
+        let vault = Vault::create(&clinic.vault_dir().with_file_name(name), &unlock, rng).unwrap();
+        let founded = Organization::found(Arc::new(vault), roots, clinic.org().relay(), later.plus(DAY), rng);
+        let founded = founded.unwrap();
+        assert_eq!(founded.id(), clinic.org().id());
+        assert!(client.pin.check(&founded.bundle()).is_err(), "{at}");
+    }
 }
 
 #[test]
