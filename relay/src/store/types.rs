@@ -145,7 +145,8 @@ pub enum Reclaimed {
     Gone,
     /// Too little of the disk is free for the rewriting: they are deleted, and leave the disk another time.
     NoRoom,
-    /// Something that reads for long keeps them there: they are deleted, and leave the disk another time.
+    /// Something that reads for long keeps them there, or the rewriting ran out of room and was given up: they are
+    /// deleted, and leave the disk another time.
     InUse,
 }
 

@@ -143,13 +143,15 @@ impl OrderedStore {
         if deleted.is_empty() {
             return Ok(Reclaimed::Nothing);
         }
-        let needed = self.engine.disk_bytes(Space::Lanes).saturating_add(RECLAIM_ROOM_BYTES);
+        let needed = self.engine.compaction_bytes(Space::Lanes).saturating_add(RECLAIM_ROOM_BYTES);
         if !Room::has(self.engine.folder(), needed) {
             tracing::warn!("the disk has no room to rewrite files: revoked bytes stay until it has");
             return Ok(Reclaimed::NoRoom);
         }
         if self.compact_lanes().await? == Progress::More {
-            tracing::warn!("something reads for long: revoked bytes stay until it ends");
+            tracing::warn!(
+                "something reads for long, or the disk has no room: revoked bytes stay until then"
+            );
             return Ok(Reclaimed::InUse);
         }
         for reclaimed in deleted.chunks(DELETIONS_MAX) {

@@ -86,15 +86,15 @@ pub trait OrderedKeys: Send + Sync + 'static {
     fn sync(&self) -> Result<(), EngineError>;
 
     /// Gives the bytes of deleted and overwritten keys back to the disk; returns when they are gone from the
-    /// files, or with `More` if something that reads for long keeps them there. Costs a rewrite of the space.
+    /// files, or with `More` if something that reads for long keeps them there or the disk has no room. Costs a rewrite of the space.
     /// Other calls go on meanwhile.
     ///
     /// # Errors
     /// As [`EngineError`].
     fn compact(&self, space: Space) -> Result<Progress, EngineError>;
 
-    /// Bytes that the space's files take on the disk, about: compaction needs as many again meanwhile.
-    fn disk_bytes(&self, space: Space) -> u64;
+    /// Bytes that a compaction of the space takes on the disk meanwhile, about: at least what its files take.
+    fn compaction_bytes(&self, space: Space) -> u64;
 
     /// The folder on whose disk the engine lies, where there is one: its free space is watched.
     fn folder(&self) -> Option<&Path>;

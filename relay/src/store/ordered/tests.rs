@@ -78,7 +78,7 @@ impl OrderedKeys for Faulty {
         self.engine.compact(space)
     }
 
-    fn disk_bytes(&self, _: Space) -> u64 {
+    fn compaction_bytes(&self, _: Space) -> u64 {
         self.disk_bytes
     }
 

@@ -109,7 +109,7 @@ impl OrderedKeys for FjallKeys {
         self.release(self.keyspace(space))
     }
 
-    fn disk_bytes(&self, space: Space) -> u64 {
+    fn compaction_bytes(&self, space: Space) -> u64 {
         self.keyspace(space).disk_space()
     }
 

@@ -106,15 +106,24 @@ impl Folder {
 
     /// Makes `number` the generation that counts, durably, in one step.
     pub(super) fn name(&self, number: u64) -> Result<(), EngineError> {
+        self.write_name(number)?;
+        self.put_name()
+    }
+
+    /// Writes down, durably, that `number` will count. It does not yet.
+    pub(super) fn write_name(&self, number: u64) -> Result<(), EngineError> {
         let write = || {
-            let new = self.path.join(CURRENT_NEW);
-            let mut file = File::create(&new)?;
+            let mut file = File::create(self.path.join(CURRENT_NEW))?;
             writeln!(file, "{number}")?;
-            file.sync_all()?;
-            fs::rename(new, self.path.join(CURRENT))?;
-            sync_folder(&self.path)
+            file.sync_all()
         };
         write().map_err(file_error)
+    }
+
+    /// Makes count what [`Self::write_name`] has written down, durably, in one step.
+    pub(super) fn put_name(&self) -> Result<(), EngineError> {
+        let renamed = fs::rename(self.path.join(CURRENT_NEW), self.path.join(CURRENT));
+        renamed.and_then(|()| sync_folder(&self.path)).map_err(file_error)
     }
 
     /// Removes a generation that counts no more, or not yet.

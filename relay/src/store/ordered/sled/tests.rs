@@ -184,6 +184,30 @@ fn a_rewriting_misses_no_commit_and_leaves_no_old_file() {
 }
 
 #[test]
+fn a_copy_that_cannot_be_written_is_given_up_and_the_store_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let (keys, told) = told(folder.path());
+    keys.commit(put("a", "1")).unwrap();
+    told.fails.store(true, Ordering::SeqCst);
+    assert_eq!(keys.compact(Space::Lanes), Ok(Progress::More));
+    assert!(!folder.path().join("generation-1").exists());
+    keys.commit(put("b", "1")).unwrap();
+    // Its folder cannot be made.
+    fs::write(folder.path().join("generation-1"), "").unwrap();
+    assert_eq!(keys.compact(Space::Lanes), Ok(Progress::More));
+    fs::remove_file(folder.path().join("generation-1")).unwrap();
+    // Nor its name.
+    fs::create_dir(folder.path().join("current.new")).unwrap();
+    assert_eq!(keys.compact(Space::Lanes), Ok(Progress::More));
+    fs::remove_dir(folder.path().join("current.new")).unwrap();
+    keys.commit(put("c", "1")).unwrap();
+    assert_eq!(keys.compact(Space::Lanes), Ok(Progress::Done));
+    drop(keys);
+    let keys = SledKeys::open(folder.path()).unwrap();
+    assert_eq!(all(&keys), rows(&[("a", "1"), ("b", "1"), ("c", "1")]));
+}
+
+#[test]
 fn a_rewriting_copies_many_rows_once() {
     let folder = tempfile::tempdir().unwrap();
     let keys = SledKeys::open(folder.path()).unwrap();
