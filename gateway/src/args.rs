@@ -52,7 +52,8 @@ pub(crate) enum Command {
     /// Replace the epoch keys at once, and with --root the gateway's own keys too. Both change by themselves: this is
     /// for keys that somebody else may have seen, and every three years.
     Rotate(Rotate),
-    /// Let the organization's next root take over, and write the new root file. The old one signs nothing more.
+    /// Let the organization's next root take over, and write the new root file. The root before signs nothing more.
+    /// Invitations that are out must be made again.
     Succeed(Succeed),
     /// Back up the organization into a new folder, while the gateway runs or not. It opens no patient's data; what is
     /// needed beside it to restore is the key file, which is not in it.
@@ -115,10 +116,12 @@ pub(crate) struct Succeed {
     /// The organization's root file until now.
     #[arg(long, value_name = "FILE")]
     pub(crate) root: PathBuf,
-    /// New file for the roots from now on. Keep it offline, for ever; the old one is of no use any more.
+    /// New file for the roots from now on. Keep it offline, for ever, and destroy the old one: without --disown it still
+    /// holds the root that takes over.
     #[arg(long, value_name = "FILE")]
     pub(crate) out: PathBuf,
-    /// The old root or the gateway's keys may be stolen: believe nothing more that they signed.
+    /// The old root file may be in other hands: two roots take over at once, so that it holds neither the present one
+    /// nor the next. Takes two of the 15 successions that an organization has.
     #[arg(long)]
     pub(crate) disown: bool,
 }

@@ -43,8 +43,7 @@ impl Desk {
 pub(crate) async fn back_up(config: &Config, dir: &Path) -> Result<BackedUp> {
     // The gateway that runs may have another working folder.
     let dir = path::absolute(dir).map_err(GatewayError::file("find the folder for the backup"))?;
-    let data = path::absolute(config.home.data()).map_err(GatewayError::file("find the data folder"))?;
-    if dir.starts_with(data) {
+    if config.home.holds(&dir)? {
         return Err(GatewayError::Config(
             "the backup would lie in the data folder: it goes elsewhere".into(),
         ));

@@ -70,6 +70,8 @@ pub(crate) enum Answer {
     Renewed {
         /// Until when, milliseconds since 1970.
         until_ms: u64,
+        /// Whether what the keys before signed is refused from now on.
+        is_disowned: bool,
     },
     /// The backup is written.
     BackedUp,

@@ -3,12 +3,12 @@
 
 use std::{
     ffi::OsString,
-    path::{Path, PathBuf},
+    path::{self, Path, PathBuf},
 };
 
 use sealcare_vault::{Unlock, Vault};
 
-use crate::error::Result;
+use crate::error::{GatewayError, Result};
 
 /// A gateway's folder and the secret file beside it.
 #[derive(Clone)]
@@ -65,10 +65,28 @@ impl Home {
         Ok(Vault::open(&self.vault(), &self.unlock())?)
     }
 
+    /// Whether `path` lies in the folder, by whatever way it is written. Neither needs to exist.
+    ///
+    /// # Errors
+    /// [`GatewayError::File`] if the working folder cannot be found.
+    pub(crate) fn holds(&self, path: &Path) -> Result<bool> {
+        Ok(place(path)?.starts_with(place(&self.data)?))
+    }
+
     /// How the vault is opened.
     pub(crate) fn unlock(&self) -> Unlock {
         Unlock::SecretFile(self.key_file.clone())
     }
+}
+
+/// Where a path leads: without links and `..` as far as it exists.
+fn place(path: &Path) -> Result<PathBuf> {
+    let path = path::absolute(path).map_err(GatewayError::file("find the working folder"))?;
+    let found = path.ancestors().find_map(|ancestor| Some((ancestor, ancestor.canonicalize().ok()?)));
+    let Some((ancestor, place)) = found else { return Ok(path) };
+    // An ancestor is a prefix; joining an empty rest would end the path with a slash.
+    let rest = path.strip_prefix(ancestor).expect("an ancestor is a prefix");
+    Ok(place.components().chain(rest.components()).collect())
 }
 
 /// `<data>.key`: not in the folder, so that a copy of the folder alone opens nothing.
@@ -95,6 +113,32 @@ mod tests {
         assert_eq!(key("a/gateway"), Path::new("a/gateway.key"));
         assert_eq!(key("a/gateway/"), Path::new("a/gateway.key"));
         assert_eq!(Home::new("a".into(), Some("b".into())).key_file(), Path::new("b"));
+    }
+
+    #[test]
+    fn the_folder_holds_what_leads_into_it_by_any_way() {
+        let dir = tempfile::tempdir().unwrap();
+        let (data, beside) = (dir.path().join("data"), dir.path().join("beside"));
+        let home = Home::new(data.clone(), None);
+        let holds = |path: PathBuf| home.holds(&path).unwrap();
+        assert!(
+            holds(data.join("vault/roots")) && !holds(dir.path().join("data.toml")),
+            "before it is there"
+        );
+        std::fs::create_dir_all(data.join("vault")).unwrap();
+        std::fs::create_dir(&beside).unwrap();
+        assert!(holds(beside.join("../data/roots")) && holds(data.clone()));
+        assert!(!holds(data.join("../beside/roots")) && !holds(data.join("vault/../../roots")));
+        #[cfg(unix)]
+        {
+            std::os::unix::fs::symlink(&data, dir.path().join("link")).unwrap();
+            assert!(holds(dir.path().join("link/roots")));
+            let linked = Home::new(dir.path().join("link"), None);
+            assert!(linked.holds(&data.join("roots")).unwrap() && !linked.holds(&beside).unwrap());
+        }
+        let working = path::absolute("data").unwrap();
+        assert!(Home::new("data".into(), None).holds(&working.join("roots")).unwrap());
+        assert!(Home::new(working, None).holds(Path::new("data/roots")).unwrap());
     }
 
     #[test]

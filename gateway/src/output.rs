@@ -60,8 +60,7 @@ pub(crate) fn rotated(rotated: &Rotated, output: Output) -> String {
         );
     }
     if let Some(file) = &rotated.root_file {
-        let _ =
-            write!(text, "\nroots:  {file}  take this file offline; the old one is of no use, destroy it");
+        let _ = write!(text, "\nroots:  {file}  take this file offline, and destroy the old one");
     }
     text
 }

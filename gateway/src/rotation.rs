@@ -38,8 +38,8 @@ impl Desk {
     }
 
     pub(crate) fn renew(&self, renewal: &Renewal) -> Result<Answer> {
-        self.organization().renew(renewal, self.now())?;
-        Ok(Answer::Renewed { until_ms: self.organization().keys_end()?.as_millis() })
+        let is_disowned = self.organization().renew(renewal, self.now())? == OldKeys::Disowned;
+        Ok(Answer::Renewed { until_ms: self.organization().keys_end()?.as_millis(), is_disowned })
     }
 }
 
@@ -49,7 +49,7 @@ impl Desk {
 /// Those of the root file, of the gateway, and of the organization's SDK.
 pub(crate) async fn rotate(config: &Config, rotate: Rotate, now: Timestamp) -> Result<Rotated> {
     let old = old_keys(rotate.disown);
-    let keys_until_ms = match &rotate.root {
+    let renewed = match &rotate.root {
         Some(path) => {
             let roots = Roots::read(path)?;
             let offer = offer(config).await?;
@@ -58,10 +58,28 @@ pub(crate) async fn rotate(config: &Config, rotate: Rotate, now: Timestamp) -> R
         None => None,
     };
     replace_epochs(config).await?;
-    Ok(Rotated { epochs: "replaced", keys_until_ms, is_disowned: old == OldKeys::Disowned, root_file: None })
+    Ok(Rotated::new(renewed, None))
 }
 
-/// Lets the next root take over. Its file is written before anything is published, so that no crash loses it.
+impl Rotated {
+    fn new(renewed: Option<Renewed>, root_file: Option<String>) -> Self {
+        Self {
+            epochs: "replaced",
+            keys_until_ms: renewed.as_ref().map(|renewed| renewed.until_ms),
+            is_disowned: renewed.is_some_and(|renewed| renewed.old == OldKeys::Disowned),
+            root_file,
+        }
+    }
+}
+
+/// What the gateway says of the keys that a root signed for.
+struct Renewed {
+    until_ms: u64,
+    old: OldKeys,
+}
+
+/// Lets the next root take over, or with `--disown` one that is in no file yet. Its file is written before anything is
+/// published, so that no crash loses it.
 ///
 /// # Errors
 /// As [`rotate`]; [`GatewayError::Unfinished`] once the new file is there and the gateway did not take it.
@@ -71,20 +89,16 @@ pub(crate) async fn succeed(config: &Config, succeed: Succeed, now: Timestamp) -
     let offer = offer(config).await?;
     // Refuses a root of another organization, or one that was succeeded, before anything is written.
     roots.delegate(&offer, old, now)?;
-    let roots = roots.succeed(&mut rand::rng())?;
+    let rng = &mut rand::rng();
+    let roots = if succeed.disown { roots.disown(rng)? } else { roots.succeed(rng)? };
     roots.write(&succeed.out)?;
     let finished = async {
-        let until_ms = renew(config, roots.delegate(&offer, old, now)?).await?;
+        let renewed = renew(config, roots.delegate(&offer, old, now)?).await?;
         replace_epochs(config).await?;
-        Ok::<_, GatewayError>(until_ms)
+        Ok::<_, GatewayError>(renewed)
     };
-    let until_ms = finished.await.map_err(|error| GatewayError::Unfinished(Box::new(error)))?;
-    Ok(Rotated {
-        epochs: "replaced",
-        keys_until_ms: Some(until_ms),
-        is_disowned: old == OldKeys::Disowned,
-        root_file: Some(succeed.out.display().to_string()),
-    })
+    let renewed = finished.await.map_err(|error| GatewayError::Unfinished(Box::new(error)))?;
+    Ok(Rotated::new(Some(renewed), Some(succeed.out.display().to_string())))
 }
 
 /// The roots lie elsewhere than what they are to outlive.
@@ -92,7 +106,7 @@ pub(crate) async fn succeed(config: &Config, succeed: Succeed, now: Timestamp) -
 /// # Errors
 /// [`GatewayError::Config`], naming the flag.
 pub(crate) fn refuse_inside(home: &Home, path: &Path, flag: &str) -> Result<()> {
-    if path.starts_with(home.data()) {
+    if home.holds(path)? {
         return Err(GatewayError::Config(format!(
             "`{flag}` lies in the data folder: the roots go elsewhere"
         )));
@@ -111,9 +125,9 @@ async fn offer(config: &Config) -> Result<KeyOffer> {
     }
 }
 
-async fn renew(config: &Config, renewal: Renewal) -> Result<u64> {
+async fn renew(config: &Config, renewal: Renewal) -> Result<Renewed> {
     match commands::ask(config, Request::Renew { renewal }).await? {
-        Answer::Renewed { until_ms } => Ok(until_ms),
+        Answer::Renewed { until_ms, is_disowned } => Ok(Renewed { until_ms, old: old_keys(is_disowned) }),
         _ => Err(GatewayError::Damaged("answer")),
     }
 }

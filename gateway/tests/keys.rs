@@ -34,24 +34,38 @@ async fn keys_are_rotated_disowned_and_succeeded_while_a_patient_shares() {
     let rotated = world.run(&["rotate", "--root", &roots, "--disown", "--json"]).succeeds();
     assert!(rotated.contains(r#""is_disowned":true"#));
     assert!(world.number("keys_until_ms") > until);
-    world.run(&["succeed", "--root", &roots, "--out", &next]).succeeds();
+    let rotated = world.run(&["rotate", "--root", &roots, "--json"]).succeeds();
+    assert!(rotated.contains(r#""is_disowned":false"#));
+    let succeeded = world.run(&["succeed", "--root", &roots, "--out", &next, "--json"]).succeeds();
+    assert!(succeeded.contains(r#""is_disowned":true"#));
     world.run(&["succeed", "--root", &roots, "--out", &world.name("third.toml")]).ends_with(77);
     assert!(!world.path("third.toml").exists());
     world.run(&["rotate", "--root", &roots]).ends_with(77);
+    // The file may have been copied: two roots take over, and nothing is left that it could do.
+    let last = world.name("last.toml");
+    world.run(&["succeed", "--root", &next, "--out", &last, "--disown"]).succeeds();
+    let seed = |file: &str, name: &str| {
+        let text = fs::read_to_string(file).unwrap();
+        text.split_once(&format!("\n{name} = \"")).unwrap().1[..64].to_owned()
+    };
+    assert_eq!(seed(&next, "root"), seed(&roots, "next-root"), "one succession leaves it the present root");
+    let left = [seed(&last, "root"), seed(&last, "next-root")];
+    assert!(!left.contains(&seed(&next, "root")) && !left.contains(&seed(&next, "next-root")));
+    world.run(&["rotate", "--root", &next]).ends_with(77);
     world.wait_until_published();
     let (ana, grant) = world.accept("Ana Silva").await;
     let mut follower = world.follow();
     world.share(&ana, &[("2026-01-01", "72")]).await;
     world.run(&["admit", &world.held_code()]).succeeds();
     assert!(follower.wait_for("record").contains("72"));
-    world.run(&["rotate", "--root", &next]).succeeds();
+    world.run(&["rotate", "--root", &last]).succeeds();
     world.share(&ana, &[("2026-01-02", "73")]).await;
     assert!(follower.wait_for("record").contains("73"));
     world.wait_until_published();
     ana.revoke(grant.id).await.unwrap();
     assert!(follower.wait_for("ended").contains("revoked"));
     world.wait_for_confirmation(&ana, &grant).await;
-    for secret in [&roots, &next] {
+    for secret in [&roots, &next, &last] {
         let text = fs::read_to_string(secret).unwrap();
         let seed = text.split_once("root = \"").unwrap().1[..64].to_owned();
         assert!(!world.log().contains(&seed));
@@ -118,5 +132,8 @@ async fn bad_words_about_keys_and_backups_change_nothing() {
     let roots = world.name("roots.toml");
     world.run(&["succeed", "--root", &roots, "--out", &roots]).ends_with(77);
     world.run(&["succeed", "--root", &roots, "--out", &world.name("gateway/next.toml")]).ends_with(64);
+    fs::create_dir(world.path("beside")).unwrap();
+    let around = world.name("beside/../gateway/next.toml");
+    world.run(&["succeed", "--root", &roots, "--out", &around]).ends_with(64);
     assert_eq!(world.status(), before);
 }
