@@ -44,6 +44,12 @@ impl FingerprintSet {
         self.parts[part_of(fingerprint)].contains(fingerprint)
     }
 
+    /// Memory that they take.
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> usize {
+        self.parts.iter().map(|part| part.fingerprints.capacity() * 8).sum()
+    }
+
     /// Inserts it, and says whether it is new.
     pub fn insert(&mut self, fingerprint: u64) -> bool {
         let part = &mut self.parts[part_of(fingerprint)];
@@ -138,7 +144,6 @@ mod tests {
         for number in 0..300_000 {
             set.insert(mixed(number));
         }
-        let bytes: usize = set.parts.iter().map(|part| part.fingerprints.capacity() * 8).sum();
-        assert!(bytes < 300_000 * 10, "{bytes}");
+        assert!(set.bytes() < 300_000 * 10, "{}", set.bytes());
     }
 }

@@ -1,12 +1,13 @@
 //! The one way into a sink: counts what is taken and skipped, reports progress, tells records apart.
 //! Not here: parsing.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
 
-use super::{FingerprintSet, ImportReport, Meter, Progress, RecordSink, SkipReason, SourceName, SourceSeen};
+use super::ordinals::Ordinals;
+use super::{ImportReport, Meter, Progress, RecordSink, SkipReason, SourceName, SourceSeen};
 use crate::{ImportError, Person, Record, RecordError, RecordType};
 
-/// Records told apart in one import; each costs about nine bytes.
+/// Records told apart in one import, repeats among them; each costs about nine bytes.
 const FINGERPRINTS_MAX: usize = 50_000_000;
 
 /// Bytes between two reports of progress.
@@ -24,8 +25,7 @@ pub(crate) struct Intake<'a, S> {
     bytes_reported: u64,
     records: u64,
     people: HashSet<u128>,
-    seen: FingerprintSet,
-    repeats: HashMap<u128, u64>,
+    ordinals: Ordinals,
     source: SourceSeen,
     /// The source after the file's own, once it has begun.
     further: Option<SourceName>,
@@ -43,8 +43,7 @@ impl<'a, S: RecordSink> Intake<'a, S> {
             bytes_reported: 0,
             records: 0,
             people: HashSet::new(),
-            seen: FingerprintSet::default(),
-            repeats: HashMap::new(),
+            ordinals: Ordinals::new(FINGERPRINTS_MAX),
             source: SourceSeen::default(),
             further: None,
             covered: RecordType::ALL.into(),
@@ -125,16 +124,9 @@ impl<'a, S: RecordSink> Intake<'a, S> {
         self.report.person.get_or_insert(person);
     }
 
-    /// How many records with this fingerprint came before in this import. Sixty-four bits of the fingerprint are
-    /// kept; should two collide, the second is only numbered as if it were a repeat, the same in every import.
+    /// How many records with this fingerprint came before in this import.
     pub(crate) fn ordinal(&mut self, fingerprint: u128) -> Result<u64, RecordError> {
-        let key = u64::try_from(fingerprint >> 64).expect("the upper half of 128 bits");
-        if self.seen.insert(key) {
-            return if self.seen.len() > FINGERPRINTS_MAX { Err(RecordError::TooManyRecords) } else { Ok(0) };
-        }
-        let repeats = self.repeats.entry(fingerprint).or_default();
-        *repeats += 1;
-        Ok(*repeats)
+        self.ordinals.next(fingerprint)
     }
 
     /// Between two items: the parser holds nothing, progress may be due.

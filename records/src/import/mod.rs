@@ -10,6 +10,7 @@ mod detect;
 mod fingerprints;
 mod intake;
 mod meter;
+mod ordinals;
 mod report;
 mod sink;
 mod source_name;
