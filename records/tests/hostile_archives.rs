@@ -83,13 +83,20 @@ fn many_entries(count: usize, name_bytes: usize) -> Vec<u8> {
 
 /// The end of a zip64 archive that claims `entries` in a list of `bytes` at `at`.
 fn zip64_claim(entries: u64, bytes: u64, at: u64) -> Vec<u8> {
+    zip64_with(entries, bytes, at, 0)
+}
+
+/// As [`zip64_claim`], with bytes that nobody reads behind the claim.
+fn zip64_with(entries: u64, bytes: u64, at: u64, more: usize) -> Vec<u8> {
     let mut archive = archive(&[(EXPORT, b"<HealthData/>")]);
     let end = find(&archive, b"PK\x05\x06");
     let end64 = u64::try_from(end).unwrap();
-    let mut record = [&b"PK\x06\x06"[..], &44u64.to_le_bytes(), &[45, 0, 45, 0], &[0; 8]].concat();
+    let size = 44 + u64::try_from(more).unwrap();
+    let mut record = [&b"PK\x06\x06"[..], &size.to_le_bytes(), &[45, 0, 45, 0], &[0; 8]].concat();
     for number in [entries, entries, bytes, at] {
         record.extend_from_slice(&number.to_le_bytes());
     }
+    record.resize(record.len() + more, 0);
     let locator = [&b"PK\x06\x07"[..], &[0; 4], &end64.to_le_bytes(), &1u32.to_le_bytes()].concat();
     let mut tail = archive.split_off(end);
     tail[8..20].fill(0xff);
@@ -169,8 +176,15 @@ fn a_claim_of_zip64_that_is_true_is_believed() {
     let plain = archive(&[(EXPORT, b"<HealthData/>")]);
     let list = find(&plain, b"PK\x01\x02");
     let size = find(&plain, b"PK\x05\x06") - list;
-    let bytes = zip64_claim(1, u64::try_from(size).unwrap(), u64::try_from(list).unwrap());
-    assert_eq!(read(&bytes).unwrap().report.records(), 0);
+    let (size, list) = (u64::try_from(size).unwrap(), u64::try_from(list).unwrap());
+    assert_eq!(read(&zip64_claim(1, size, list)).unwrap().report.records(), 0);
+    let refused = |more| {
+        matches!(
+            read(&zip64_with(1, size, list, more)),
+            Err(RecordError::Zip { entry: None, fault: ZipFault::Damaged })
+        )
+    };
+    assert!(refused(1) && refused(100_000), "a claim that could stand anywhere is not");
 }
 
 #[test]

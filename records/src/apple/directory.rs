@@ -20,6 +20,15 @@ const ENTRIES_MAX: usize = 50_000;
 const RESOURCE_FORKS: &str = "__MACOSX/";
 const CLINICAL_FOLDER: &str = "clinical-records";
 
+/// The end of the list; where there is zip64, its record and what tells where that is stand before it.
+const END: &[u8] = b"PK\x05\x06";
+const LOCATOR64: &[u8] = b"PK\x06\x07";
+const LOCATOR64_BYTES: usize = 20;
+const END64: &[u8] = b"PK\x06\x06";
+const END64_BYTES: usize = 56;
+/// The longest comment with all three before it, and room for what a reader is lenient about.
+const TAIL_BYTES_MAX: u64 = 64 * 1024 + 1024;
+
 /// What of an archive is read.
 pub(super) struct Contents {
     pub(super) export: usize,
@@ -126,23 +135,18 @@ pub(super) fn damage(error: &ZipError, entry: Option<usize>) -> RecordError {
 
 /// Memory for the list is reserved by what the archive's end claims, so the claim is compared with the file first.
 fn check_claims<R: Read + Seek>(source: &mut R) -> Result<(), RecordError> {
-    const END64: &[u8] = b"PK\x06\x06";
-    const END64_BYTES: usize = 56;
-    /// The longest comment, the end of the list, and both records of zip64 before it.
-    const TAIL_BYTES_MAX: u64 = 64 * 1024 + 22 + 20 + 64;
     let at_start = |error: io::Error| RecordError::Read { byte: 0, kind: error.kind() };
     let archive_bytes = source.seek(SeekFrom::End(0)).map_err(at_start)?;
     source.seek(SeekFrom::Start(archive_bytes.saturating_sub(TAIL_BYTES_MAX))).map_err(at_start)?;
     let mut tail = Vec::new();
     source.by_ref().take(TAIL_BYTES_MAX).read_to_end(&mut tail).map_err(at_start)?;
     source.rewind().map_err(at_start)?;
-    let number = |at: usize| {
-        let bytes = tail.get(at..at + 8).and_then(|bytes| <[u8; 8]>::try_from(bytes).ok());
-        bytes.map_or(u64::MAX, u64::from_le_bytes)
-    };
-    let starts = tail.windows(END64.len()).enumerate().filter(|(_, window)| *window == END64);
-    for (start, _) in starts.filter(|(start, _)| start + END64_BYTES <= tail.len()) {
-        let (entries, bytes, at) = (number(start + 32), number(start + 40), number(start + 48));
+    let tail_at = archive_bytes.saturating_sub(u64::try_from(tail.len()).unwrap_or(u64::MAX));
+    if !finds(&tail, LOCATOR64).all(|start| is_beside_end(&tail, start, tail_at)) {
+        return Err(RecordError::Zip { entry: None, fault: ZipFault::Damaged });
+    }
+    for start in finds(&tail, END64).filter(|start| start + END64_BYTES <= tail.len()) {
+        let [entries, bytes, at] = [32, 40, 48].map(|field| number(&tail, start + field));
         let is_inside = at.checked_add(bytes).is_some_and(|end| end <= archive_bytes);
         if !is_inside || entries > bytes / 46 {
             return Err(RecordError::Zip { entry: None, fault: ZipFault::Damaged });
@@ -152,6 +156,31 @@ fn check_claims<R: Read + Seek>(source: &mut R) -> Result<(), RecordError> {
         }
     }
     Ok(())
+}
+
+/// Whether the record of zip64 that a locator names stands right before it, among what is looked at: one that is longer
+/// than its fields, as no export's is, could begin anywhere.
+fn is_beside_end(tail: &[u8], locator: usize, tail_at: u64) -> bool {
+    if !tail[locator..].get(LOCATOR64_BYTES..).is_some_and(|end| end.starts_with(END)) {
+        return true;
+    }
+    locator.checked_sub(END64_BYTES).is_some_and(|start| {
+        let place = u64::try_from(start).ok().and_then(|start| start.checked_add(tail_at));
+        tail[start..].starts_with(END64) && place == Some(number(tail, locator + 8))
+    })
+}
+
+fn finds<'a>(bytes: &'a [u8], signature: &'a [u8]) -> impl Iterator<Item = usize> + 'a {
+    bytes
+        .windows(signature.len())
+        .enumerate()
+        .filter(move |(_, window)| *window == signature)
+        .map(|(at, _)| at)
+}
+
+fn number(bytes: &[u8], at: usize) -> u64 {
+    let bytes = bytes.get(at..at + 8).and_then(|bytes| <[u8; 8]>::try_from(bytes).ok());
+    bytes.map_or(u64::MAX, u64::from_le_bytes)
 }
 
 enum Content {
