@@ -62,6 +62,8 @@ fn cases() -> Vec<(&'static str, Vec<u8>, u64, XmlFault)> {
         ("cut between tags", text("<HealthData><Workout>"), 21, XmlFault::Truncated),
         ("tags that cross", text("<HealthData></Workout>"), 12, XmlFault::Syntax),
         ("an attribute without quotes", text(&health("<Record type=a/>")), 12, XmlFault::Syntax),
+        ("a tag in a value", text(&health("<Record type=\"a<b\"/>")), 12, XmlFault::Syntax),
+        ("a tag in a value nobody reads", text(&health("<Workout a='<b>'></Workout>")), 12, XmlFault::Syntax),
         ("another document", text("<Bundle xmlns=\"http://hl7.org/fhir\"/>"), 0, XmlFault::NotAnExport),
         ("two roots", text("<HealthData/><HealthData/>"), 13, XmlFault::NotAnExport),
         ("a web page", text("<html><body>"), 0, XmlFault::NotAnExport),

@@ -165,6 +165,10 @@ fn begin<S: RecordSink>(
     if *root == Root::Closed {
         return Err(XmlFault::NotAnExport);
     }
+    // XML 1.0, section 3.1: no value has one, whether the attribute is looked at or not.
+    if element.contains('<') {
+        return Err(XmlFault::Syntax);
+    }
     *root = Root::Open;
     *depth += 1;
     if *depth > DEPTH_MAX {
