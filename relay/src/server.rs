@@ -165,7 +165,7 @@ impl Relay {
             let serve = axum::serve(ops, telemetry::routes(handle)).with_graceful_shutdown(stop);
             tasks.spawn(async move { drop(serve.await) });
         }
-        let admin_service = Admin { store: store.clone(), streams: streams.clone() };
+        let admin_service = Admin::new(store.clone(), streams.clone());
         let operator = Server::builder().add_service(AdminServiceServer::new(admin_service));
         let stop = closing.clone().cancelled_owned();
         let serve = operator.serve_with_incoming_shutdown(UnixListenerStream::new(admin), stop);

@@ -1,10 +1,11 @@
 //! The operator's calls. Whoever can open the socket in the relay's data folder is the operator.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{io, path::PathBuf, sync::Arc};
 
 use bytes::Bytes;
 use sealcare_proto::v1::{self as wire, Reason, admin_service_server::AdminService};
 use sealcare_protocol::Domain;
+use tokio::sync::Mutex;
 use tonic::{Request, Response, Status};
 
 use super::{
@@ -16,11 +17,17 @@ use crate::store::{BackedUp, BackupError, OrganizationRecord, OrganizationState,
 
 /// `AdminService` over a store.
 pub(crate) struct Admin {
-    pub(crate) store: Arc<dyn Store>,
-    pub(crate) streams: Arc<StreamPlaces>,
+    store: Arc<dyn Store>,
+    streams: Arc<StreamPlaces>,
+    /// Held while a backup is written.
+    backing_up: Arc<Mutex<()>>,
 }
 
 impl Admin {
+    pub(crate) fn new(store: Arc<dyn Store>, streams: Arc<StreamPlaces>) -> Self {
+        Self { store, streams, backing_up: Arc::default() }
+    }
+
     /// Refuses a domain whose organization has another root than the one that was compared.
     async fn check_fingerprint(&self, domain: &str, compared: &[u8]) -> Result<(), Status> {
         let all = self.store.organizations().await.map_err(store_refusal)?;
@@ -82,8 +89,12 @@ impl AdminService for Admin {
         if file.exists() {
             return Err(refuse(Reason::Conflict));
         }
+        let alone = self.backing_up.clone().try_lock_owned();
+        let alone = alone.map_err(|_| Status::failed_precondition("another backup is being written"))?;
         let store = self.store.clone();
-        let written = tokio::task::spawn_blocking(move || store.back_up(&file)).await;
+        // It goes on, and nobody else begins, even if whoever asked is gone.
+        let back_up = move || (store.back_up(&file), alone).0;
+        let written = tokio::task::spawn_blocking(back_up).await;
         let BackedUp { organizations, grants, tombstones } =
             written.map_err(|_| refuse(Reason::Unavailable))?.map_err(backup_refusal)?;
         Ok(Response::new(wire::BackUpResponse { organizations, grants, tombstones }))
@@ -94,6 +105,7 @@ impl AdminService for Admin {
 fn backup_refusal(error: BackupError) -> Status {
     match error {
         BackupError::Store(error) => store_refusal(error),
+        BackupError::File(error) if error.kind() == io::ErrorKind::AlreadyExists => refuse(Reason::Conflict),
         other => Status::failed_precondition(other.to_string()),
     }
 }
@@ -105,5 +117,28 @@ fn entry(record: &OrganizationRecord) -> wire::OrganizationEntry {
         registered_ms: record.registered.as_millis(),
         bundle_expires_ms: record.bundle_expires.as_millis(),
         root_fingerprint: Bytes::copy_from_slice(&record.root_fingerprint),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        api::stream_places::StreamLimits,
+        store::embedded::{self, EngineName},
+    };
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn one_backup_is_written_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = embedded::open(&folder.path().join("data"), EngineName::Fjall, 0).unwrap();
+        let admin = Admin::new(Arc::new(store), Arc::new(StreamPlaces::new(StreamLimits::default())));
+        let file = folder.path().join("backup").display().to_string();
+        let back_up = || admin.back_up(Request::new(wire::BackUpRequest { file: file.clone() }));
+        let other = admin.backing_up.clone().try_lock_owned().unwrap();
+        assert_eq!(back_up().await.unwrap_err().code(), tonic::Code::FailedPrecondition);
+        drop(other);
+        back_up().await.unwrap();
+        assert_eq!(back_up().await.unwrap_err().code(), tonic::Code::AlreadyExists);
     }
 }

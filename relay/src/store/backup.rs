@@ -13,6 +13,8 @@ use std::{
 };
 
 use bytes::Bytes;
+use data_encoding::HEXLOWER;
+use rand::{TryRng as _, rngs::SysRng};
 use sha2::{Digest as _, Sha256};
 
 use super::error::BackupError;
@@ -27,29 +29,39 @@ const BUFFER_BYTES: usize = 1 << 20;
 
 type Result<T> = std::result::Result<T, BackupError>;
 
-/// A backup being written. It has its name only once it is whole and durable.
+/// A backup being written. It has its name only once it is whole and durable, and replaces no other file.
 pub(super) struct BackupWriter {
     file: BufWriter<File>,
     hash: Sha256,
     records: u64,
     path: PathBuf,
-    unfinished: PathBuf,
+    unfinished: Unfinished,
+}
+
+/// The file under the name that it has until it is whole; dropping it removes that name.
+struct Unfinished(PathBuf);
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        // Whoever reads the folder sees by the name what is left if even this fails.
+        let _ = fs::remove_file(&self.0);
+    }
 }
 
 impl BackupWriter {
-    /// Begins beside `path`, in a file that only this user can read.
+    /// Begins beside `path`, in a new file that only this user can read, under a name that nobody can guess.
     pub(super) fn create(path: &Path) -> Result<Self> {
-        let mut unfinished = path.as_os_str().to_owned();
-        unfinished.push(".unfinished");
-        let unfinished = PathBuf::from(unfinished);
-        let file =
-            fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
+        let mut random = [0; 16];
+        SysRng.try_fill_bytes(&mut random).map_err(|_| io::Error::other("no random numbers"))?;
+        let name = format!(".sealcare-relay-backup-{}.unfinished", HEXLOWER.encode(&random));
+        let unfinished = folder_of(path).join(name);
+        let file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
         let mut writer = Self {
             file: BufWriter::with_capacity(BUFFER_BYTES, file),
             hash: Sha256::new(),
             records: 0,
             path: path.to_owned(),
-            unfinished,
+            unfinished: Unfinished(unfinished),
         };
         writer.put(MAGIC)?;
         writer.put(&VERSION.to_be_bytes())?;
@@ -75,6 +87,9 @@ impl BackupWriter {
     }
 
     /// Ends the file, syncs it and gives it its name.
+    ///
+    /// # Errors
+    /// [`BackupError::File`]; `AlreadyExists` if something has that name meanwhile.
     pub(super) fn finish(mut self) -> Result<()> {
         self.put(&0_u16.to_be_bytes())?;
         self.put(&self.records.to_be_bytes())?;
@@ -82,10 +97,16 @@ impl BackupWriter {
         self.file.write_all(&hash)?;
         self.file.flush()?;
         self.file.get_ref().sync_all()?;
-        fs::rename(&self.unfinished, &self.path)?;
-        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        Ok(File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?)
+        // Unlike a renaming this replaces nothing.
+        fs::hard_link(&self.unfinished.0, &self.path)?;
+        let folder = File::open(folder_of(&self.path))?;
+        drop(self.unfinished);
+        Ok(folder.sync_all()?)
     }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// A backup being read, record by record.

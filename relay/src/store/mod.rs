@@ -223,7 +223,7 @@ pub trait Registry: Send + Sync {
 pub trait Backup: Send + Sync {
     /// Writes organizations, grants, spent tickets and tombstones with their confirmations to a new `file`, all
     /// as of one commit. Envelopes, sessions and replies are not in it: no ciphertext leaves the store. A file
-    /// of that name is replaced once the new one is whole. Blocks; the store goes on meanwhile.
+    /// of that name is never replaced. Blocks; the store goes on meanwhile.
     ///
     /// # Errors
     /// As [`BackupError`]; a damaged row is named and ends it. `Unavailable` also if too much was changed meanwhile.

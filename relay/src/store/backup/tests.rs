@@ -166,6 +166,7 @@ async fn records_that_no_backup_has_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("backup");
     let forged = |records: &[(&[u8], Bytes)]| {
+        let _ = fs::remove_file(&file);
         let mut writer = BackupWriter::create(&file).unwrap();
         for (key, value) in records {
             writer.record(key, value).unwrap();
@@ -224,4 +225,31 @@ async fn a_restore_leaves_a_folder_alone_that_is_not_empty_and_any_folder_until_
     let new = folder.path().join("new");
     embedded::restore(&new, EngineName::Fjall, &file).unwrap();
     assert_eq!(mode(&new), 0o700);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_replaces_nothing_follows_no_link_and_leaves_no_half() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = |name: &str| folder.path().join(name);
+    let names = || {
+        let entries = fs::read_dir(folder.path()).unwrap();
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    };
+    fs::write(place("victim"), "dear").unwrap();
+    std::os::unix::fs::symlink(place("victim"), place("backup.unfinished")).unwrap();
+    drop(BackupWriter::create(&place("backup")).unwrap());
+    assert_eq!(names(), ["backup.unfinished", "victim"]);
+    let [first, second] = [0, 1].map(|_| BackupWriter::create(&place("backup")).unwrap());
+    first.finish().unwrap();
+    let written = fs::read(place("backup")).unwrap();
+    match second.finish().unwrap_err() {
+        BackupError::File(error) => assert_eq!(error.kind(), ErrorKind::AlreadyExists),
+        other => panic!("{other}"),
+    }
+    assert_eq!(fs::read(place("backup")).unwrap(), written);
+    assert_eq!(fs::read(place("victim")).unwrap(), b"dear");
+    assert_eq!(names(), ["backup", "backup.unfinished", "victim"]);
 }
