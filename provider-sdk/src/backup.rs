@@ -8,11 +8,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rand_core::CryptoRng;
-use sealcare_protocol::Timestamp;
+use sealcare_protocol::{GrantId, Timestamp};
 use sealcare_vault::{KeyRange, Unlock, Vault, WriteTransaction};
 
 use crate::error::Result;
-use crate::inbox::queue::{Entry, KeptEvent};
+use crate::inbox::queue::{self, Entry, KeptEvent};
 use crate::kept::Kept;
 use crate::organization::{Organization, Profile};
 use crate::silence;
@@ -70,9 +70,9 @@ fn forget_events(tx: &mut WriteTransaction<'_>) -> Result<()> {
         let Some((last, _)) = page.last() else { return Ok(()) };
         range = KeyRange::all().after(last);
         for (key, row) in &page {
-            let event = Entry::decode(row)?.event;
+            let Entry { grant, event, .. } = Entry::decode(row)?;
             if !matches!(event, KeptEvent::Revoked | KeptEvent::Rejected | KeptEvent::Ended) {
-                tx.delete(QUEUE, key)?;
+                queue::take_away(tx, &GrantId::from_bytes(grant), key)?;
             }
         }
     }

@@ -6,6 +6,7 @@
 //! caught up with its relay (but not for ever: a relay that withholds a revocation must not win by it). While the relay
 //! says that this clock is wrong, nothing ends by it.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use sealcare_protocol::{GrantId, Timestamp};
@@ -94,7 +95,8 @@ impl Organization {
         let has_caught_up = self.link.has_caught_up();
         let listener = self.vault.write(|tx| listen(tx, now, has_caught_up))?;
         let is_clock_disputed = self.link.is_clock_disputed();
-        let limits = Limits { now, listener, has_caught_up, is_clock_disputed };
+        let halted = self.link.halted();
+        let limits = Limits { now, listener, has_caught_up, is_clock_disputed, halted };
         let mut found = Silence::default();
         self.sweep_statements(&limits, &mut found)?;
         self.sweep_awaited(&limits, &mut found)?;
@@ -145,6 +147,8 @@ struct Limits {
     listener: Listener,
     has_caught_up: bool,
     is_clock_disputed: bool,
+    /// What was heard of them waits at the relay.
+    halted: HashSet<GrantId>,
 }
 
 impl Limits {
@@ -188,6 +192,9 @@ fn look_at(
     limits: &Limits,
     found: &mut Silence,
 ) -> Result<()> {
+    if limits.halted.contains(grant) {
+        return Ok(());
+    }
     let now = limits.now.as_millis();
     if limits.is_over(row.renewed()) {
         found.ended += 1;
@@ -219,7 +226,7 @@ fn wait_for(
     limits: &Limits,
     found: &mut Silence,
 ) -> Result<()> {
-    if tx.get(STATEMENTS, grant.as_bytes())?.is_some() {
+    if limits.halted.contains(grant) || tx.get(STATEMENTS, grant.as_bytes())?.is_some() {
         return Ok(());
     }
     match kept::get::<Awaited>(tx, AWAITED, grant.as_bytes())? {

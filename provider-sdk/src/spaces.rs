@@ -47,6 +47,8 @@ pub(crate) const AWAITED: Space = Space::new(18, "awaited grants");
 pub(crate) const DESTRUCTIONS: Space = Space::new(21, "destructions");
 /// When silent grants were looked for last; which life of the relay's store was met last.
 pub(crate) const WATCH: Space = Space::new(19, "watch");
+/// Grant → how many of its events wait for the application.
+pub(crate) const WAITING: Space = Space::new(22, "waiting events");
 /// Delegation number → gateway key and what the root signed for it.
 pub(crate) const GATEWAY_KEYS: Space = Space::new(20, "gateway keys");
 

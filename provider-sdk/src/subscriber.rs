@@ -30,6 +30,8 @@ const CREDIT: u32 = 1_000;
 const HALTED_RETRY: Duration = Duration::from_mins(1);
 /// The application is behind; look again after this.
 const FULL_RETRY: Duration = Duration::from_millis(100);
+/// When the application has been behind for so long, what it holds up is passed over, so that ends are heard.
+const FULL_PATIENCE: Duration = Duration::from_secs(10);
 /// What is left to say is said for this long when stopping.
 const FAREWELL: Duration = Duration::from_secs(3);
 const BACKOFF_MIN: Duration = Duration::from_millis(500);
@@ -176,6 +178,7 @@ impl Subscriber {
         stop: &CancellationToken,
     ) -> Result<ControlFlow<(), Halted>> {
         let batch = Arc::new(batch);
+        let (stood, began) = (*self.state.borrow(), time::Instant::now());
         let settlements = loop {
             let (organization, now, items) =
                 (Arc::clone(&self.organization), self.clock.now(), Arc::clone(&batch));
@@ -187,6 +190,12 @@ impl Subscriber {
             halted = still_halted;
             match outcome {
                 Err(ProviderError::Full) => {
+                    self.stand(LinkState::CatchingUp);
+                    if began.elapsed() >= FULL_PATIENCE {
+                        tracing::error!("the application takes up nothing: all but ends waits at the relay");
+                        halted.pass_over(&batch.items);
+                        continue;
+                    }
                     tokio::select! {
                         () = stop.cancelled() => return Ok(ControlFlow::Break(())),
                         () = time::sleep(FULL_RETRY) => {}
@@ -195,6 +204,9 @@ impl Subscriber {
                 outcome => break outcome?,
             }
         };
+        if *self.state.borrow() != stood {
+            self.stand(stood);
+        }
         let ranges = settled_ranges(&batch, &settlements);
         if !ranges.is_empty() {
             subscription.acknowledge(&ranges).await?;

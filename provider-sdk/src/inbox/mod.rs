@@ -28,8 +28,8 @@ use crate::organization::Organization;
 use crate::spaces::{BINDINGS, COUNTERS, grant_wrapping_key};
 use state::VaultState;
 
-/// Grants whose items this organization could not store: nothing of theirs is processed until it starts anew,
-/// so that their order holds.
+/// Grants whose items this organization could not store: nothing of theirs but their end is processed until it starts
+/// anew, so that their order holds.
 #[derive(Debug, Default)]
 pub struct Halted(HashSet<GrantId>);
 
@@ -38,6 +38,28 @@ impl Halted {
     pub fn count(&self) -> usize {
         self.0.len()
     }
+
+    /// Passes over everything but ends: of these items' grants nothing more is received.
+    pub(crate) fn pass_over(&mut self, items: &[Item]) {
+        self.0.extend(items.iter().filter(|item| !is_end(item)).map(|item| item.grant));
+    }
+
+    pub(crate) fn grants(&self) -> &HashSet<GrantId> {
+        &self.0
+    }
+
+    fn lets_pass(&self, item: &Item) -> bool {
+        is_end(item) || !self.0.contains(&item.grant)
+    }
+
+    fn of(&self, item: &Item) -> Settlement {
+        if self.lets_pass(item) { Settlement::Settled } else { Settlement::Unsettled }
+    }
+}
+
+/// An end needs no order: nothing of its grant counts any more.
+const fn is_end(item: &Item) -> bool {
+    matches!(item.content, Content::Revocation(_))
 }
 
 /// What became of an item.
@@ -50,25 +72,25 @@ pub enum Settlement {
 }
 
 impl Organization {
-    /// Takes in a batch: the answer holds one settlement for each item, in order. All that is settled is durable.
+    /// Takes in a batch: the answer holds one settlement for each item, in order. All that is settled is durable. A
+    /// grant that is stuck at the application is halted when too many of its events wait; ends are always taken in.
     ///
     /// # Errors
-    /// [`ProviderError::Full`] if too many events wait; the vault's, once it takes nothing at all any more.
+    /// [`ProviderError::Full`] if too many events wait and the batch has more than ends; the vault's, once it takes
+    /// nothing at all any more.
     pub fn receive(&self, items: &[Item], halted: &mut Halted, now: Timestamp) -> Result<Vec<Settlement>> {
         self.prepare(items, now)?;
+        self.halt_stuck(items, halted)?;
         let at_once = self.vault.write(|tx| {
-            if queue::waiting(tx)? >= queue::WAITING_MAX {
-                return Err(ProviderError::Full);
-            }
-            let mut live = items.iter().filter(|item| !halted.0.contains(&item.grant));
+            let mut live = items.iter().filter(|item| halted.lets_pass(item));
             live.try_for_each(|item| self.settle(tx, item, now))
         });
         let settlements = match at_once {
-            Ok(()) => items.iter().map(|item| halted.of(&item.grant)).collect(),
-            Err(error @ ProviderError::Full) => return Err(error),
+            Ok(()) => items.iter().map(|item| halted.of(item)).collect(),
             Err(error) if error.needs_reopening() => return Err(error),
             Err(_) => self.receive_singly(items, halted, now)?,
         };
+        self.link.set_halted(halted.grants().clone());
         self.finish_destructions()?;
         self.strip_removed()?;
         self.announce_events();
@@ -76,21 +98,40 @@ impl Organization {
         Ok(settlements)
     }
 
+    fn halt_stuck(&self, items: &[Item], halted: &mut Halted) -> Result<()> {
+        let stuck = self.link.stuck();
+        self.vault.read(|tx| {
+            for item in items.iter().filter(|item| stuck.contains(&item.grant)) {
+                if queue::is_stuck_full(tx, &item.grant)? && halted.0.insert(item.grant) {
+                    tracing::error!("a grant is halted: too many of its events wait for the application");
+                }
+            }
+            let is_live = |item: &Item| !is_end(item) && halted.lets_pass(item);
+            if items.iter().any(is_live) && queue::is_full(tx, &stuck)? {
+                Err(ProviderError::Full)
+            } else {
+                Ok(())
+            }
+        })
+    }
+
     /// One transaction an item, so that a failure halts its own grant only.
     fn receive_singly(&self, items: &[Item], halted: &mut Halted, now: Timestamp) -> Result<Vec<Settlement>> {
         let mut settlements = Vec::with_capacity(items.len());
         for item in items {
-            if !halted.0.contains(&item.grant) {
+            let mut settlement = halted.of(item);
+            if halted.lets_pass(item) {
                 match self.vault.write(|tx| self.settle(tx, item, now)) {
                     Ok(()) => {}
                     Err(error) if error.needs_reopening() => return Err(error),
                     Err(error) => {
                         tracing::error!(%error, "a grant is halted: an item of it could not be stored");
                         halted.0.insert(item.grant);
+                        settlement = Settlement::Unsettled;
                     }
                 }
             }
-            settlements.push(halted.of(&item.grant));
+            settlements.push(settlement);
         }
         Ok(settlements)
     }
@@ -150,12 +191,6 @@ impl Organization {
     }
 }
 
-impl Halted {
-    fn of(&self, grant: &GrantId) -> Settlement {
-        if self.0.contains(grant) { Settlement::Unsettled } else { Settlement::Settled }
-    }
-}
-
 const REFUSED: &[u8] = b"refused ";
 
 /// Counts a refusal by name.
@@ -177,3 +212,6 @@ pub(crate) fn refuse(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,7 +8,7 @@ use sealcare_vault::{KeyRange, WriteTransaction};
 use crate::error::{ProviderError, Result};
 use crate::grant::{Binding, StatementRow};
 use crate::inbox::event::{Delivery, EventKind, InboxEvent};
-use crate::inbox::queue::{Entry, KeptEvent, PAGE_EVENTS_MAX};
+use crate::inbox::queue::{self, Entry, KeptEvent, PAGE_EVENTS_MAX};
 use crate::kept::{self, Kept};
 use crate::organization::Organization;
 use crate::spaces::{BINDINGS, QUEUE, TOMBSTONES};
@@ -41,7 +41,9 @@ impl Organization {
                 Err(_) => self.process_singly(&page, &mut stuck, &mut apply)?,
             };
         }
+        self.link.set_stuck(std::mem::take(&mut stuck.grants));
         if done > 0 {
+            self.vault.write(queue::settle_counts)?;
             // A revocation that was taken up can be confirmed now, and a wipe can end.
             self.announce_replies();
             self.finish_wipes()?;
@@ -129,7 +131,7 @@ fn take(
     apply: &mut impl FnMut(&mut WriteTransaction<'_>, &InboxEvent) -> Result<()>,
 ) -> Result<usize> {
     let Some(entry) = kept::get::<Entry>(tx, QUEUE, key)? else { return Ok(0) };
-    tx.delete(QUEUE, key)?;
+    queue::take_away(tx, &GrantId::from_bytes(entry.grant), key)?;
     let wipe = entry.wipe();
     let Some(event) = event(tx, entry)? else { return Ok(0) };
     apply(tx, &event)?;

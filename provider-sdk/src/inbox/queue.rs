@@ -1,5 +1,7 @@
 //! The events that wait for the application, in order, and those of held grants that are kept back.
 
+use std::collections::HashSet;
+
 use sealcare_protocol::{GrantId, Scope, SenderId, Timestamp, TypeName};
 use sealcare_vault::{KeyRange, ReadTransaction, WriteTransaction};
 use serde::{Deserialize, Serialize};
@@ -7,10 +9,12 @@ use serde::{Deserialize, Serialize};
 use crate::error::{ProviderError, Result};
 use crate::grant::HoldReason;
 use crate::kept::{self, Kept};
-use crate::spaces::{COUNTERS, HELD, QUEUE, grant_wrapping_key};
+use crate::spaces::{COUNTERS, HELD, QUEUE, WAITING, grant_wrapping_key};
 
-/// Events that wait at most before nothing more is received.
+/// Events that wait at most before nothing more is received; those of grants that are stuck are not counted.
 pub(crate) const WAITING_MAX: u64 = 10_000;
+/// Events of a stuck grant that wait at most before nothing more of it is received.
+pub(crate) const STUCK_WAITING_MAX: u64 = 1_000;
 /// Bytes of records that are kept back of a held grant.
 pub(crate) const KEPT_BACK_BYTES_MAX: u64 = 64 << 20;
 /// Events that are taken up at a time; each may hold a megabyte.
@@ -117,6 +121,7 @@ pub(crate) fn put(
     event: &KeptEvent,
 ) -> Result<()> {
     let number = kept::count_up(tx, COUNTERS, NEXT)?;
+    kept::count_up(tx, WAITING, grant.as_bytes())?;
     let entry = encode(grant, at, event);
     // Records die with their grant, waiting or not.
     if matches!(event, KeptEvent::Records(_)) {
@@ -136,11 +141,46 @@ pub(crate) fn hold_back(tx: &mut WriteTransaction<'_>, grant: &GrantId, entry: &
 /// Appends an entry that was kept back.
 pub(crate) fn release(tx: &mut WriteTransaction<'_>, grant: &GrantId, entry: &[u8]) -> Result<()> {
     let number = kept::count_up(tx, COUNTERS, NEXT)?;
+    kept::count_up(tx, WAITING, grant.as_bytes())?;
     Ok(tx.put_wrapped(&grant_wrapping_key(grant), QUEUE, &number.to_be_bytes(), entry)?)
 }
 
-pub(crate) fn waiting(tx: &ReadTransaction<'_>) -> Result<u64> {
-    Ok(tx.count(QUEUE, &KeyRange::all())?)
+/// Takes an event away that was taken up.
+pub(crate) fn take_away(tx: &mut WriteTransaction<'_>, grant: &GrantId, key: &[u8]) -> Result<()> {
+    tx.delete(QUEUE, key)?;
+    match waiting_of(tx, grant)? {
+        0 | 1 => tx.delete(WAITING, grant.as_bytes())?,
+        more => tx.put(WAITING, grant.as_bytes(), &(more - 1).to_be_bytes()).map(|()| true)?,
+    };
+    Ok(())
+}
+
+/// Counts anew when nothing waits: what was destroyed with its grant's key was not taken away.
+pub(crate) fn settle_counts(tx: &mut WriteTransaction<'_>) -> Result<()> {
+    if tx.count(QUEUE, &KeyRange::all())? == 0 {
+        tx.delete_range(WAITING, &KeyRange::all())?;
+    }
+    Ok(())
+}
+
+fn waiting_of(tx: &ReadTransaction<'_>, grant: &GrantId) -> Result<u64> {
+    tx.get(WAITING, grant.as_bytes())?.map_or(Ok(0), |count| kept::number(&count))
+}
+
+/// Whether nothing more may come: of what is not stuck there is too much.
+pub(crate) fn is_full(tx: &ReadTransaction<'_>, stuck: &HashSet<GrantId>) -> Result<bool> {
+    let mut waiting = tx.count(QUEUE, &KeyRange::all())?;
+    if waiting >= WAITING_MAX {
+        for grant in stuck {
+            waiting = waiting.saturating_sub(waiting_of(tx, grant)?);
+        }
+    }
+    Ok(waiting >= WAITING_MAX)
+}
+
+/// Whether nothing more of a stuck grant may come.
+pub(crate) fn is_stuck_full(tx: &ReadTransaction<'_>, grant: &GrantId) -> Result<bool> {
+    Ok(waiting_of(tx, grant)? >= STUCK_WAITING_MAX)
 }
 
 /// Borrows the event, which may be a megabyte.
