@@ -88,22 +88,28 @@ pub(crate) async fn carry_out(context: &Context, patient: &Patient) -> Result<()
 ///
 /// # Errors
 /// Those of the work and of [`carry_out`]; the latter end the work where it is.
-pub(crate) async fn heed<T>(
+pub(crate) fn heed<T>(
     context: &Context,
     patient: &Patient,
     work: impl Future<Output = Result<T, ClientError>>,
-) -> Result<T> {
-    let watch = async {
-        loop {
-            tokio::time::sleep(LOOK_EVERY).await;
-            if let Err(error) = carry_out(context, patient).await {
-                break error;
-            }
+) -> impl Future<Output = Result<T>> {
+    // Boxed before it is held: a pass is large.
+    let (work, watch) = (Box::pin(work), Box::pin(watch(context, patient)));
+    async move {
+        tokio::select! {
+            done = work => Ok(done?),
+            failed = watch => Err(failed),
         }
-    };
-    tokio::select! {
-        done = work => Ok(done?),
-        failed = watch => Err(failed),
+    }
+}
+
+/// Carries out what is noted, until that fails.
+async fn watch(context: &Context, patient: &Patient) -> Error {
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        if let Err(error) = carry_out(context, patient).await {
+            return error;
+        }
     }
 }
 
