@@ -29,7 +29,7 @@ pub(crate) struct Page {
 }
 
 /// The changes from number `from` on. Removals, notes and ends below `began` are left out, for who has listed nothing
-/// before; so are records of grants that are not shown at `now` (held, lapsed).
+/// before; so are records (but not removals) of grants that are not shown at `now` (held, lapsed).
 ///
 /// # Errors
 /// Those of the vault.
@@ -75,10 +75,8 @@ impl Reader<'_, '_> {
             Change::Removed { .. } | Change::Noted(_) | Change::Ended(_) if number < self.began => Ok(None),
             Change::Ended(ended) => Ok(Some(Line::ended(handle, ended.cause.name()))),
             Change::Noted(note) => Ok(Some(Line::noted(handle, note))),
-            Change::Removed { id, type_name } => {
-                let is_shown = self.shown_scope(&grant)?.is_some();
-                Ok(is_shown.then(|| Line::removed(handle, type_name, id)))
-            }
+            // Told whether the grant is shown or not, or a follower would keep the record: it shows nothing of it.
+            Change::Removed { id, type_name } => Ok(Some(Line::removed(handle, type_name, id))),
             Change::Record { key } => {
                 let Some(scope) = self.shown_scope(&grant)? else { return Ok(None) };
                 let key = data_encoding::HEXLOWER.decode(key.as_bytes());
@@ -86,7 +84,7 @@ impl Reader<'_, '_> {
                 let row = self.tx.get(RECORDS, &key)?.ok_or(GatewayError::Damaged("journal entry"))?;
                 let row = RecordRow::decode(&row)?;
                 // What was removed is about to be wiped.
-                let is_shared = row.is_of_type_in(&scope);
+                let is_shared = row.is_covered(&scope)?;
                 Ok(is_shared.then(|| Line::record(handle, &row.type_name, &row.id, &row.resource)))
             }
         }
@@ -104,5 +102,44 @@ impl Reader<'_, '_> {
         };
         self.shown.insert(*grant, scope.clone());
         Ok(scope)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{GRANT, NOW, World, heart_rate, tombstone};
+    use super::*;
+
+    /// How many lines there are for who has followed from the beginning, while the grant shares as in `scope`.
+    fn lines(world: &World, scope: Option<Scope>) -> usize {
+        let count = |tx: &ReadTransaction<'_>| {
+            let shown = HashMap::from([(GRANT, scope.map(Arc::new))]);
+            let mut reader = Reader { organization: &world.organization, tx, began: 0, now: NOW, shown };
+            let rows = tx.scan(JOURNAL, &KeyRange::all(), usize::MAX)?;
+            let lines = rows.iter().map(|(_, entry)| reader.line(0, &Entry::decode(entry)?));
+            Ok::<_, GatewayError>(lines.collect::<Result<Vec<_>>>()?.iter().flatten().count())
+        };
+        world.vault.read(count).unwrap()
+    }
+
+    #[test]
+    fn a_record_from_before_a_later_beginning_is_hidden_from_the_commit_on() {
+        let world = World::new();
+        world.deliver(vec![heart_rate("a", "72")]);
+        // It is of 2025-01-01T08:00:00Z.
+        for (from, listed) in [(None, 1), (Some(1_735_718_400_000), 1), (Some(1_735_718_400_001), 0)] {
+            let types = ["heart-rate".parse().unwrap()].into();
+            let scope = Scope { types, from: from.map(Timestamp::from_millis) };
+            assert_eq!(lines(&world, Some(scope)), listed);
+        }
+    }
+
+    #[test]
+    fn a_removal_is_told_while_the_grant_is_not_shown() {
+        let world = World::new();
+        world.deliver(vec![heart_rate("a", "72"), heart_rate("b", "73")]);
+        assert_eq!(lines(&world, None), 0);
+        world.deliver(vec![tombstone("a")]);
+        assert_eq!(lines(&world, None), 1);
     }
 }

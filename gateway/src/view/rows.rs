@@ -62,7 +62,7 @@ impl RecordRow {
     }
 
     /// Whether a scope has its type.
-    pub(super) fn is_of_type_in(&self, scope: &Scope) -> bool {
+    fn is_of_type_in(&self, scope: &Scope) -> bool {
         scope.types.iter().any(|name| name.as_str() == self.type_name)
     }
 
