@@ -96,6 +96,10 @@ fn a_fork_of_the_chain_is_refused_by_whoever_saw_the_chain() {
     assert_eq!(world::bundle().pin().check(&forked), Ok(()), "whoever saw only the first root takes it");
     assert_eq!(now.pin().check(&forked), Err(Error::Equivocation));
     assert_eq!(forked.pin().check(&now), Err(Error::Stale));
+    // A pin from before chains were kept knows the newest root alone.
+    let early = sealcare_protocol::BundlePin { chain: Vec::new(), lowest_honoured: 0, ..now.pin() };
+    assert_eq!(early.check(&now), Ok(()));
+    assert_eq!(early.check(&world::bundle()), Err(Error::Stale));
 }
 
 #[test]
