@@ -178,9 +178,15 @@ impl KeyBundle {
         &self.signed
     }
 
-    /// The epoch to seal to now: the newest that has begun and not ended.
+    /// The epoch to seal to now: the newest that has begun and not ended; for a clock that is behind the organization's
+    /// midnight, by as much as a bundle's own time may be ahead, the first that will begin.
     pub(crate) fn epoch_at(&self, now: Timestamp) -> Option<&EpochEntry> {
-        self.epochs.iter().filter(|e| e.seals_at(now)).max_by_key(|e| e.period.not_before)
+        let begun = self.epochs.iter().filter(|e| e.seals_at(now)).max_by_key(|e| e.period.not_before);
+        let next = || {
+            let soon = |e: &&EpochEntry| now < e.period.not_before && e.seals_at(now.plus(CLOCK_SKEW));
+            self.epochs.iter().filter(soon).min_by_key(|e| e.period.not_before)
+        };
+        begun.or_else(next)
     }
 
     /// What a client remembers of this bundle.

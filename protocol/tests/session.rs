@@ -175,6 +175,23 @@ fn what_is_sealed_opens_once_and_in_order() {
 }
 
 #[test]
+fn a_clock_behind_the_organizations_midnight_seals_to_the_day_that_begins() {
+    let (organization, patient) = invited();
+    let seal = |behind: Duration| {
+        let start = SessionStart {
+            grant: &patient.grant,
+            bundle: &organization.bundle,
+            sender: patient.sender,
+            base: 0,
+        };
+        start.seal(patient.statement(Some(code()), 1), NOW.minus(behind), &mut rand::rng())
+    };
+    let init = seal(Duration::from_mins(20)).unwrap();
+    assert!(organization.receive(&patient.grant.id, &init.envelope, NOW).is_ok());
+    assert_eq!(seal(Duration::from_hours(25)).map(drop), Err(SealError::NoEpoch));
+}
+
+#[test]
 fn every_flipped_bit_is_refused() {
     let (organization, patient) = invited();
     let mut sealed = patient.start(&organization.bundle, 0, patient.statement(Some(code()), 5));
