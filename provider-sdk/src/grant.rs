@@ -2,6 +2,7 @@
 //! (`inbox`), how they end (`revocation`).
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use sealcare_protocol::{
     GrantId, GrantPublicKey, GrantState, Person, Scope, ShortCode, Statement, Timestamp,
@@ -175,6 +176,14 @@ impl Kept for StatementRow {
     const NAME: &'static str = "statement";
 }
 
+/// A shorter lease counts for so long from its acceptance: each return after a lapse lists everything of the grant
+/// again, which an app could otherwise ask for without end.
+const LEASE_MIN: Duration = Duration::from_hours(7 * 24);
+
+fn at_least(lease: Timestamp, now: Timestamp) -> u64 {
+    lease.as_millis().max(now.plus(LEASE_MIN).as_millis())
+}
+
 impl StatementRow {
     pub(crate) fn new(
         statement: &Statement,
@@ -185,7 +194,7 @@ impl StatementRow {
         Self {
             statement: statement.encode(),
             held,
-            lease_until: lease.as_millis(),
+            lease_until: at_least(lease, now),
             since: now.as_millis(),
             heard: now.as_millis(),
             kept_back_bytes: nothing_kept_back(),
@@ -197,7 +206,7 @@ impl StatementRow {
 
     /// A session was accepted.
     pub(crate) fn renew(&mut self, lease: Timestamp, now: Timestamp) {
-        self.lease_until = self.lease_until.max(lease.as_millis());
+        self.lease_until = self.lease_until.max(at_least(lease, now));
         self.heard = now.as_millis();
         self.renewed = now.as_millis();
         self.notice = Notice::None;
@@ -341,4 +350,23 @@ fn grant_of(tx: &ReadTransaction<'_>, id: &GrantId, row: &StatementRow, now: Tim
         since: Timestamp::from_millis(row.since),
         heard: Timestamp::from_millis(row.heard),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::NOW;
+
+    #[test]
+    fn a_short_lease_lapses_after_a_week_and_a_longer_one_is_kept() {
+        let row = br#"{"statement":"","held":[],"lease_until":0,"since":0,"heard":0}"#;
+        let mut row = StatementRow::decode(row).unwrap();
+        let second = Duration::from_secs(1);
+        row.renew(NOW.plus(second), NOW);
+        assert!(!row.is_lapsed(NOW.plus(LEASE_MIN).minus(second)) && row.is_lapsed(NOW.plus(LEASE_MIN)));
+        row.renew(NOW.plus(LEASE_MIN * 2), NOW);
+        assert!(
+            !row.is_lapsed(NOW.plus(LEASE_MIN * 2).minus(second)) && row.is_lapsed(NOW.plus(LEASE_MIN * 2))
+        );
+    }
 }
