@@ -16,6 +16,7 @@ use tonic::{
 use tower::service_fn;
 
 use crate::{
+    api::admin::entry,
     error::{Error, Result},
     store::{
         BackedUp,
@@ -26,9 +27,11 @@ use crate::{
 /// Name of the operator's socket in the data folder.
 pub const SOCKET: &str = "admin.sock";
 
-const AFTER_RESTORE: &str = "\nnext: `sealcare-relay serve`, and never again the relay that this one replaces. What it \
-held undelivered is not in a backup: patients' apps send it again by themselves, and organizations repeat which grants \
-they have ended. A grant that was made after the backup has to be accepted with a new invitation.";
+const AFTER_RESTORE: &str = "check these states: an approval or a suspension that is younger than the backup is not in \
+it, and an organization that you suspended since receives again. Suspend it as soon as the relay serves.
+next: `sealcare-relay serve`, and never again the relay that this one replaces. What it held undelivered is not in a \
+backup: patients' apps send it again by themselves, and organizations repeat which grants they have ended. A grant that \
+was made after the backup has to be accepted with a new invitation.";
 
 /// What an operator decides.
 #[derive(Clone, Debug)]
@@ -129,7 +132,11 @@ pub async fn back_up(data: &Path, file: &Path, output: Output) -> Result<String>
         _ => refused(&status),
     })?;
     let wire::BackUpResponse { organizations, grants, tombstones } = written.into_inner();
-    Ok(copied("backed up", "", BackedUp { organizations, grants, tombstones }, output))
+    let counts = BackedUp { organizations, grants, tombstones };
+    Ok(match output {
+        Output::Text => counted("backed up", counts),
+        Output::Json => counts_json(counts).to_string(),
+    })
 }
 
 /// Makes the store of an empty data folder from a backup; returns what to print. Blocks.
@@ -137,22 +144,29 @@ pub async fn back_up(data: &Path, file: &Path, output: Output) -> Result<String>
 /// # Errors
 /// As for the store's restore: nothing was made then.
 pub fn restore(data: &Path, engine: EngineName, file: &Path, output: Output) -> Result<String> {
-    let restored = embedded::restore(data, engine, file)?;
-    Ok(copied("restored", AFTER_RESTORE, restored, output))
-}
-
-fn copied(done: &str, next: &str, counts: BackedUp, output: Output) -> String {
-    let BackedUp { organizations, grants, tombstones } = counts;
-    match output {
+    let (counts, organizations) = embedded::restore(data, engine, file)?;
+    let entries: Vec<_> = organizations.iter().map(entry).collect();
+    Ok(match output {
         Output::Text => {
-            format!(
-                "{done}: {organizations} organizations, {grants} grants, {tombstones} of them closed{next}"
-            )
+            let (counts, states) = (counted("restored", counts), render(&entries, output));
+            format!("{counts}\n{states}\n{AFTER_RESTORE}")
         }
         Output::Json => {
-            json!({ "organizations": organizations, "grants": grants, "tombstones": tombstones }).to_string()
+            let mut answer = counts_json(counts);
+            answer["states"] = entries.iter().map(entry_json).collect();
+            answer.to_string()
         }
-    }
+    })
+}
+
+fn counted(done: &str, counts: BackedUp) -> String {
+    let BackedUp { organizations, grants, tombstones } = counts;
+    format!("{done}: {organizations} organizations, {grants} grants, {tombstones} of them closed")
+}
+
+fn counts_json(counts: BackedUp) -> serde_json::Value {
+    let BackedUp { organizations, grants, tombstones } = counts;
+    json!({ "organizations": organizations, "grants": grants, "tombstones": tombstones })
 }
 
 async fn connect(data: &Path) -> Result<AdminServiceClient<Channel>> {

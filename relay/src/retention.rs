@@ -16,6 +16,8 @@ use crate::store::{Progress, Reclaimed, Store, StoreError};
 
 /// Steps of one sweep, each bounded; what is left waits for the next.
 const STEPS_MAX: usize = 1_000_000;
+/// How often the pause between rewritings doubles while they fail: to 64 times, or half a day.
+const DOUBLINGS_MAX: u32 = 6;
 /// Between two sweeps, however many revocations wake them.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -41,15 +43,16 @@ pub(crate) struct Sweeper {
 impl Sweeper {
     /// Sweeps until closing. Damage is named and the sweep tries again later; a failed store ends it.
     pub(crate) async fn run(self) {
-        let mut reclaimed_at: Option<Instant> = None;
+        let mut rewriting = Rewriting::default();
         while self.store.check().is_ok() {
             report(self.purge().await);
-            let is_due = reclaimed_at.is_none_or(|at| at.elapsed() >= self.schedule.reclaim_every);
-            if is_due && !self.closing.is_cancelled() {
+            if rewriting.is_due(Instant::now(), self.schedule.reclaim_every) && !self.closing.is_cancelled() {
                 match self.closing.run_until_cancelled(self.store.reclaim()).await {
                     None => return,
-                    Some(Ok(Reclaimed::Gone | Reclaimed::InUse)) => reclaimed_at = Some(Instant::now()),
-                    Some(other) => report(other.map(drop)),
+                    Some(reclaimed) => {
+                        rewriting.ended(&reclaimed, Instant::now());
+                        report(reclaimed.map(drop));
+                    }
                 }
             }
             if self.closing.run_until_cancelled(self.pause()).await.is_none() {
@@ -76,6 +79,31 @@ impl Sweeper {
     }
 }
 
+/// When files are rewritten again: each attempt costs as much as the last, so what fails is tried ever less often.
+#[derive(Default)]
+struct Rewriting {
+    last: Option<Instant>,
+    /// In a row.
+    failures: u32,
+}
+
+impl Rewriting {
+    fn is_due(&self, now: Instant, every: Duration) -> bool {
+        let pause = every.saturating_mul(1 << self.failures.min(DOUBLINGS_MAX));
+        self.last.is_none_or(|last| now.duration_since(last) >= pause)
+    }
+
+    fn ended(&mut self, reclaimed: &Result<Reclaimed, StoreError>, now: Instant) {
+        self.failures = match reclaimed {
+            // Nothing was rewritten.
+            Ok(Reclaimed::Nothing | Reclaimed::NoRoom) => return,
+            Ok(Reclaimed::Gone) => 0,
+            Ok(Reclaimed::InUse) | Err(_) => self.failures.saturating_add(1),
+        };
+        self.last = Some(now);
+    }
+}
+
 fn report(swept: Result<(), StoreError>) {
     match swept {
         Ok(()) => {}
@@ -84,5 +112,34 @@ fn report(swept: Result<(), StoreError>) {
             metrics::counter!("relay_damage_total", "kind" => kind).increment(1);
         }
         Err(_) => tracing::warn!("sweep stopped"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EVERY: Duration = Duration::from_mins(10);
+
+    #[test]
+    fn a_rewriting_that_fails_is_tried_ever_less_often() {
+        let (mut rewriting, mut now) = (Rewriting::default(), Instant::now());
+        for pause in [20, 40, 80, 160, 320, 640, 640].map(Duration::from_mins) {
+            assert!(rewriting.is_due(now, EVERY));
+            rewriting.ended(&Err(StoreError::Corrupt("lane item")), now);
+            assert!(!rewriting.is_due(now + pause - Duration::from_secs(1), EVERY));
+            now += pause;
+        }
+        rewriting.ended(&Ok(Reclaimed::Gone), now);
+        assert!(!rewriting.is_due(now, EVERY) && rewriting.is_due(now + EVERY, EVERY));
+    }
+
+    #[test]
+    fn what_rewrote_nothing_delays_nothing() {
+        let (mut rewriting, now) = (Rewriting::default(), Instant::now());
+        for reclaimed in [Reclaimed::Nothing, Reclaimed::NoRoom] {
+            rewriting.ended(&Ok(reclaimed), now);
+            assert!(rewriting.is_due(now, EVERY));
+        }
     }
 }

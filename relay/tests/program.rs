@@ -160,6 +160,7 @@ async fn a_backup_is_written_by_the_running_relay_and_restored_into_an_empty_fol
     let (from, to) = (relay.folder.path().join("data"), tempfile::tempdir().unwrap());
     let file = to.path().join("relay.backup").display().to_string();
     let backup = || outcome(&["backup", &file, "--json", "--data", from.to_str().unwrap()]);
+    relay.suspend("clinic.example").await;
     let (status, text) = backup();
     assert_eq!((status, text.trim()), (Some(0), r#"{"grants":2,"organizations":1,"tombstones":1}"#));
     let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&file).unwrap().permissions());
@@ -173,12 +174,15 @@ async fn a_backup_is_written_by_the_running_relay_and_restored_into_an_empty_fol
     assert!(status == Some(64) && text.contains("--data"), "{text}");
     let (status, text) = restore();
     assert!(status == Some(0) && text.contains("next: `sealcare-relay serve`"), "{text}");
+    let state = text.lines().find(|line| line.ends_with("clinic.example")).unwrap();
+    assert!(state.starts_with("suspended") && text.contains("check these states"), "{text}");
     let (status, text) = restore();
     assert!(status == Some(1) && text.contains("a store already"), "{text}");
     let (_, certificate) = config(to.path());
     let port = free_port();
     let mut child = serve(to.path(), port);
     let restored = Running::elsewhere(to, ([127, 0, 0, 1], port).into(), certificate);
+    restored.approve("clinic.example").await;
     (ana, ben) = (ana.reconnected(&restored).await, ben.reconnected(&restored).await);
     assert!(ben.status().await.unwrap().revoked);
     assert_eq!(ana.deposit(vec![data(1, 1)]).await.unwrap(), [DepositOutcome::UnknownSession]);

@@ -110,7 +110,8 @@ fn backup_refusal(error: BackupError) -> Status {
     }
 }
 
-fn entry(record: &OrganizationRecord) -> wire::OrganizationEntry {
+/// What the operator is told of an organization.
+pub(crate) fn entry(record: &OrganizationRecord) -> wire::OrganizationEntry {
     wire::OrganizationEntry {
         organization: Some(organization(record)),
         state: organization_state(record.state).into(),

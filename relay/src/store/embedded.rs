@@ -18,7 +18,7 @@ use serde::Deserialize;
 #[cfg(feature = "sled")]
 use super::ordered::SledKeys;
 use super::{
-    BackedUp, BackupError,
+    BackedUp, BackupError, OrganizationRecord,
     ordered::{
         self, FjallKeys, OrderedStore,
         engine::{EngineError, OrderedKeys},
@@ -107,12 +107,12 @@ pub fn open(data: &Path, engine: EngineName, free_bytes_min: u64) -> Result<Orde
 /// Makes the store in `data` from the backup in `file`, with `engine`, as a new life: cursors of the one before
 /// are worth nothing, and senders start their sessions anew. The whole file is checked before anything is
 /// written; a crash leaves no store. A new folder is this user's alone; one that was there keeps its mode until
-/// [`open`]. Blocks.
+/// [`open`]. Returns what was restored, and the organizations with their states as of the backup. Blocks.
 ///
 /// # Errors
 /// [`Error::Backup`], naming the place of damage, or if `data` is not empty; else [`Error::File`],
 /// [`Error::Storage`], [`Error::Store`].
-pub fn restore(data: &Path, engine: EngineName, file: &Path) -> Result<BackedUp> {
+pub fn restore(data: &Path, engine: EngineName, file: &Path) -> Result<(BackedUp, Vec<OrganizationRecord>)> {
     check_empty(data)?;
     let restored = ordered::verify(file)?;
     let unfinished = data.join(UNFINISHED);

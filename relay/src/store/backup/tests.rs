@@ -88,7 +88,7 @@ async fn a_restored_store_knows_who_stopped_and_is_another_life() {
             let scene = Scene::play(&store).await;
             let backed_up = store.back_up(&file).unwrap();
             assert_eq!(backed_up, BackedUp { organizations: 1, grants: 4, tombstones: 3 });
-            assert_eq!(embedded::restore(&again, *to, &file).unwrap(), backed_up);
+            assert_eq!(embedded::restore(&again, *to, &file).unwrap().0, backed_up);
             let restored = embedded::open(&again, *to, 0).unwrap();
             assert_ne!(restored.incarnation(), store.incarnation());
             scene.is_kept_by(&restored).await;

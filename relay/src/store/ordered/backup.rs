@@ -24,7 +24,7 @@ use crate::store::{
     Backup, Result, StoreError,
     backup::{BackupReader, BackupWriter},
     error::BackupError,
-    types::BackedUp,
+    types::{BackedUp, OrganizationRecord},
 };
 
 /// Rows in one batch of a restore.
@@ -104,8 +104,7 @@ fn read_back(counts: &mut BackedUp, key: &Bytes, stored: &Bytes) -> Result<()> {
         }
         Some(b'O') => {
             counts.organizations += 1;
-            let id = layout::organization_of(key).ok_or(StoreError::Corrupt(kind))?;
-            organizations::record(id, &decode::<OrganizationRow>(kind, value)?).map(drop)
+            organization(key, value).map(drop)
         }
         Some(b'T') => decode::<TicketRow>(kind, value).map(drop),
         Some(b'B') => decode::<BundleRow>(kind, value).map(drop),
@@ -115,16 +114,21 @@ fn read_back(counts: &mut BackedUp, key: &Bytes, stored: &Bytes) -> Result<()> {
     }
 }
 
-/// Reads the whole backup in `file` and writes nothing.
+fn organization(key: &[u8], value: Bytes) -> Result<OrganizationRecord> {
+    let id = layout::organization_of(key).ok_or(StoreError::Corrupt("organization"))?;
+    organizations::record(id, &decode::<OrganizationRow>("organization", value)?)
+}
+
+/// Reads the whole backup in `file` and writes nothing; returns what it holds, and its organizations.
 ///
 /// # Errors
 /// As [`BackupError`], naming the place of damage.
-pub(in crate::store) fn verify(file: &Path) -> Result<BackedUp, BackupError> {
+pub(in crate::store) fn verify(file: &Path) -> Result<(BackedUp, Vec<OrganizationRecord>), BackupError> {
     let mut reader = BackupReader::open(file)?;
-    let (mut counts, mut last) = (BackedUp::default(), Bytes::new());
+    let (mut counts, mut organizations, mut last) = (BackedUp::default(), Vec::new(), Bytes::new());
     loop {
         let place = reader.place();
-        let Some((key, stored)) = reader.next_record()? else { return Ok(counts) };
+        let Some((key, stored)) = reader.next_record()? else { return Ok((counts, organizations)) };
         if key <= last {
             return Err(BackupError::Damaged { place, what: "records are not in order" });
         }
@@ -135,6 +139,9 @@ pub(in crate::store) fn verify(file: &Path) -> Result<BackedUp, BackupError> {
             StoreError::Corrupt(what) => BackupError::Damaged { place, what },
             other => BackupError::Store(other),
         })?;
+        if key.starts_with(layout::ORGANIZATIONS) {
+            organizations.push(organization(&key, check(&key, &stored)?)?);
+        }
         last = key;
     }
 }
