@@ -173,7 +173,7 @@ async fn an_empty_or_much_smaller_export_is_warned_of() {
 /// An Apple Health archive of an export and clinical records, by their names.
 fn archive(export: Vec<u8>, clinical: &[(&str, String)]) -> Vec<u8> {
     use std::io::Write as _;
-    let elements: String = clinical
+    let elements: Vec<_> = clinical
         .iter()
         .map(|(name, _)| {
             format!(
@@ -181,7 +181,8 @@ fn archive(export: Vec<u8>, clinical: &[(&str, String)]) -> Vec<u8> {
             )
         })
         .collect();
-    let export = String::from_utf8(export).unwrap().replace("</HealthData>", &(elements + "</HealthData>"));
+    let export =
+        String::from_utf8(export).unwrap().replace("</HealthData>", &(elements.concat() + "</HealthData>"));
     let mut writer = zip::ZipWriter::new(Cursor::new(Vec::new()));
     let mut put = |path: String, content: &str| {
         writer.start_file(path, zip::write::SimpleFileOptions::default()).unwrap();
