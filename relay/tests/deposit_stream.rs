@@ -205,3 +205,22 @@ async fn the_slow_and_the_old_give_their_places_back() {
     let mut old = ben.stream().await.unwrap();
     assert_eq!(old.progress().await.unwrap(), None);
 }
+
+/// As many as may owe their proof at a time.
+const OPENINGS_MAX: usize = 256;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_never_reads_gives_the_place_back() {
+    let short = Duration::from_millis(50);
+    let (relay, _clinic, mut ana) = opened(|config| config.deposit_streams.opening_within = short).await;
+    let mut held = Vec::new();
+    for _ in 0..4 {
+        // No byte of an answer may be sent on this connection.
+        let mut deaf = Patient::deaf(&relay).await;
+        for _ in 0..OPENINGS_MAX / 4 {
+            held.push(deaf.silent_stream().await);
+        }
+    }
+    let opened = tokio::time::timeout(Duration::from_secs(20), ana.next_stream()).await;
+    assert!(opened.is_ok() && held.len() == OPENINGS_MAX);
+}

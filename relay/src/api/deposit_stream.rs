@@ -1,5 +1,6 @@
-//! A patient's deposit stream, for a backlog: one proof, then batch after batch. The transport pulls it: a batch
-//! is read only when the one before is stored, so a fast sender fills its own window and nothing else.
+//! A patient's deposit stream, for a backlog: one proof, then batch after batch. A batch is read only when the one
+//! before is stored, so a fast sender fills its own window and nothing else. A task does this, which holds the
+//! places and keeps the deadlines whether the patient reads or not; the transport takes its answers one by one.
 //!
 //! Batches are stored one after another, because a session's order is decided in the store; what is gained is
 //! the proof and the wait for the network of each batch.
@@ -9,7 +10,7 @@ use std::{collections::VecDeque, ops::ControlFlow};
 use bytes::Bytes;
 use futures::{
     FutureExt as _, StreamExt as _,
-    stream::{BoxStream, try_unfold},
+    stream::{BoxStream, unfold},
 };
 use rand::{TryRng as _, rngs::SysRng};
 use sealcare_proto::v1::{
@@ -17,8 +18,9 @@ use sealcare_proto::v1::{
 };
 use sealcare_protocol::{CallMethod, DepositPublicKey};
 use tokio::{
-    sync::{OwnedSemaphorePermit, watch},
-    time::{Instant, sleep_until, timeout},
+    sync::{mpsc, watch},
+    task::JoinSet,
+    time::{Instant, sleep_until, timeout, timeout_at},
 };
 use tonic::{Request, Status, Streaming};
 
@@ -27,9 +29,12 @@ use super::{
     deposit::deposit,
     mailbox::decode,
     status::{refuse, store_refusal},
-    stream_places::StreamPlace,
+    stream_places::{OpeningPlace, StreamPlace},
 };
-use crate::store::{BATCHES_REMEMBERED, OrganizationState};
+use crate::{
+    auth::Peer,
+    store::{BATCHES_REMEMBERED, OrganizationState},
+};
 
 const CHALLENGE_BYTES: usize = 32;
 
@@ -44,8 +49,8 @@ pub(super) struct DepositStream {
 }
 
 enum Stage {
-    Greeting(OwnedSemaphorePermit),
-    Opening(OwnedSemaphorePermit, [u8; CHALLENGE_BYTES]),
+    Greeting(OpeningPlace),
+    Opening(OpeningPlace, [u8; CHALLENGE_BYTES]),
     Open(Open),
     Over,
 }
@@ -73,23 +78,47 @@ enum Event {
 
 impl DepositStream {
     /// # Errors
-    /// [`Reason::RateLimited`] while too many others begin.
+    /// [`Reason::RateLimited`] while too many others begin, or too many of this network.
     pub(super) fn begin(
         services: Services,
+        peer: Peer,
         upstream: Streaming<wire::DepositStreamRequest>,
     ) -> Result<Self, Status> {
-        let permit = services.streams.begin().ok_or_else(|| refuse(Reason::RateLimited))?;
+        let place = services.streams.begin(peer).ok_or_else(|| refuse(Reason::RateLimited))?;
         let until = Instant::now() + services.streams.limits.lifetime;
-        Ok(Self { services, upstream, stage: Stage::Greeting(permit), ready: VecDeque::new(), until })
+        Ok(Self { services, upstream, stage: Stage::Greeting(place), ready: VecDeque::new(), until })
     }
 
-    /// What is sent down.
+    /// What is sent down. Dropping it ends the stream.
     pub(super) fn responses(self) -> BoxStream<'static, Result<wire::DepositStreamResponse, Status>> {
-        try_unfold(self, |mut stream| async move {
-            let kind = stream.next().await?;
-            Ok(kind.map(|kind| (wire::DepositStreamResponse { kind: Some(kind) }, stream)))
+        let (answers, taken) = mpsc::channel(1);
+        let mut task = JoinSet::new();
+        task.spawn(self.run(answers));
+        unfold((taken, task), |(mut taken, task)| async move {
+            let answer = taken.recv().await?;
+            Some((answer, (taken, task)))
         })
         .boxed()
+    }
+
+    /// Goes on until the stream ends, or nobody takes what is told.
+    async fn run(mut self, answers: mpsc::Sender<Result<wire::DepositStreamResponse, Status>>) {
+        loop {
+            let (answer, is_last) = match self.next().await {
+                Ok(Some(kind)) => (Ok(wire::DepositStreamResponse { kind: Some(kind) }), false),
+                Ok(None) => return,
+                Err(refusal) => (Err(refusal), true),
+            };
+            if is_last {
+                // Whatever it held is free, also if this is never taken.
+                self.stage = Stage::Over;
+            }
+            let taken_by = self.until.min(Instant::now() + self.services.streams.limits.batch_within);
+            let taken = timeout_at(taken_by, answers.send(answer)).await;
+            if is_last || !matches!(taken, Ok(Ok(()))) {
+                return;
+            }
+        }
     }
 
     /// What is sent next; none ends the stream.
@@ -110,7 +139,7 @@ impl DepositStream {
         }
     }
 
-    fn greet(&mut self, permit: OwnedSemaphorePermit) -> Result<(), Status> {
+    fn greet(&mut self, permit: OpeningPlace) -> Result<(), Status> {
         let mut challenge = [0; CHALLENGE_BYTES];
         SysRng.try_fill_bytes(&mut challenge).map_err(|_| refuse(Reason::Unavailable))?;
         self.stage = Stage::Opening(permit, challenge);

@@ -96,7 +96,8 @@ impl MailboxService for Mailbox {
         &self,
         request: Request<Streaming<wire::DepositStreamRequest>>,
     ) -> Result<Response<Self::DepositStreamStream>, Status> {
-        let stream = DepositStream::begin(self.0.clone(), request.into_inner())?;
+        let peer = request.extensions().get().copied().unwrap_or_default();
+        let stream = DepositStream::begin(self.0.clone(), peer, request.into_inner())?;
         Ok(Response::new(stream.responses()))
     }
 

@@ -9,8 +9,15 @@ use std::{
 use sealcare_protocol::DepositPublicKey;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
+use crate::{
+    auth::Peer,
+    incoming::{NetworkPlace, Networks},
+};
+
 /// Streams at a time that have not proven their key.
 const OPENINGS_MAX: usize = 256;
+/// Of them those of one network.
+const NETWORK_OPENINGS_MAX: usize = 16;
 
 /// Bounds of deposit streams.
 #[derive(Clone, Copy, Debug)]
@@ -40,8 +47,15 @@ impl Default for StreamLimits {
 pub(crate) struct StreamPlaces {
     pub(super) limits: StreamLimits,
     openings: Arc<Semaphore>,
+    networks: Networks,
     taken: Mutex<HashSet<DepositPublicKey>>,
     decisions: watch::Sender<u64>,
+}
+
+/// The place of one that has not proven its key; dropping it leaves it.
+pub(super) struct OpeningPlace {
+    _permit: OwnedSemaphorePermit,
+    _network: NetworkPlace,
 }
 
 /// A key's place; dropping it leaves it.
@@ -53,12 +67,14 @@ pub(super) struct StreamPlace {
 impl StreamPlaces {
     pub(crate) fn new(limits: StreamLimits) -> Self {
         let openings = Arc::new(Semaphore::new(OPENINGS_MAX));
-        Self { limits, openings, taken: Mutex::default(), decisions: watch::Sender::default() }
+        let networks = Networks::new(NETWORK_OPENINGS_MAX);
+        Self { limits, openings, networks, taken: Mutex::default(), decisions: watch::Sender::default() }
     }
 
     /// A place for one that has not proven its key yet.
-    pub(super) fn begin(&self) -> Option<OwnedSemaphorePermit> {
-        self.openings.clone().try_acquire_owned().ok()
+    pub(super) fn begin(&self, Peer(address): Peer) -> Option<OpeningPlace> {
+        let permit = self.openings.clone().try_acquire_owned().ok()?;
+        Some(OpeningPlace { _permit: permit, _network: self.networks.enter(address)? })
     }
 
     /// The place of `key`; none if it has a stream, or there are as many as may be.
@@ -105,5 +121,16 @@ mod tests {
         assert!(places.enter(c).is_none());
         drop(first);
         assert!(places.enter(c).is_some());
+    }
+
+    #[test]
+    fn one_network_does_not_take_all_openings() {
+        let places = StreamPlaces::new(StreamLimits::default());
+        let begin = |last| places.begin(Peer([192, 0, 2, last].into()));
+        let held: Vec<_> = std::iter::from_fn(|| begin(1)).collect();
+        assert_eq!(held.len(), NETWORK_OPENINGS_MAX);
+        assert!(begin(2).is_some());
+        drop(held);
+        assert!(begin(1).is_some());
     }
 }

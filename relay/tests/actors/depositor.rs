@@ -29,6 +29,13 @@ impl Patient {
         }
     }
 
+    /// A stream on which nothing is said and nothing read.
+    pub(crate) async fn silent_stream(&mut self) -> impl Sized + use<> {
+        let (up, requests) = mpsc::channel(1);
+        let down = self.client.deposit_stream(ReceiverStream::new(requests)).await;
+        (up, down)
+    }
+
     /// The first frame for `challenge`.
     pub(crate) fn opening(&self, challenge: Bytes) -> wire::SignedCall {
         self.call(CallMethod::DepositStream, &wire::DepositStreamOpening { challenge })

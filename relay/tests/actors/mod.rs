@@ -109,11 +109,15 @@ impl Running {
     }
 
     pub(crate) async fn channel(&self) -> Channel {
+        self.endpoint().connect().await.unwrap()
+    }
+
+    fn endpoint(&self) -> Endpoint {
         let tls = ClientTlsConfig::new()
             .ca_certificate(Certificate::from_pem(&self.certificate))
             .domain_name("localhost");
         let endpoint = Endpoint::from_shared(format!("https://{}", self.address)).unwrap();
-        endpoint.tls_config(tls).unwrap().connect().await.unwrap()
+        endpoint.tls_config(tls).unwrap()
     }
 
     pub(crate) fn http(&self) -> reqwest::Client {
@@ -285,6 +289,12 @@ impl Patient {
     pub(crate) async fn new(relay: &Running) -> Self {
         let key = DepositKey::random(&mut rand::rng());
         Self { key, client: MailboxServiceClient::new(relay.channel().await) }
+    }
+
+    /// One whose connection takes no answers.
+    pub(crate) async fn deaf(relay: &Running) -> Self {
+        let channel = relay.endpoint().initial_stream_window_size(0).connect().await.unwrap();
+        Self { key: DepositKey::random(&mut rand::rng()), client: MailboxServiceClient::new(channel) }
     }
 
     /// The same patient on a new connection.
