@@ -99,6 +99,12 @@ pub enum ClientError {
     /// What the relay says about a grant contradicts itself or what the organization's domain says.
     #[error("the relay contradicts itself about a grant")]
     LyingRelay,
+    /// A relay has more to tell than one search takes; the next one goes on there.
+    #[error("the relay could not be searched to its end in one go")]
+    SearchUnfinished,
+    /// A relay claims to know more grants than a person has; nothing more is looked for there.
+    #[error("the relay claims to know more grants than a person has")]
+    TooManyGrants,
     /// The grants of a stolen device are still being stopped, and only one such stop goes on at a time.
     #[error("the grants of a device that was stolen before are not all confirmed as stopped yet")]
     TheftPending,

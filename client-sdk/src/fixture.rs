@@ -20,6 +20,9 @@ use crate::{
 
 pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_767_225_600_000);
 
+/// Nothing answers at its relay.
+const DEADLINE: Duration = Duration::from_millis(100);
+
 pub(crate) struct Fixture {
     pub(crate) patient: Patient,
     pub(crate) grant: GrantId,
@@ -62,7 +65,7 @@ impl Fixture {
         let vault = Vault::create(&folder.path().join("vault"), &unlock, &mut rand::rng()).unwrap();
         let clock = Arc::new(ManualClock::new(NOW));
         let person = Person::new("Ana Lima", "1980-02-29").unwrap();
-        let patient = Patient::builder(vault).clock(clock).create(person).await.unwrap();
+        let patient = Patient::builder(vault).clock(clock).deadline(DEADLINE).create(person).await.unwrap();
         let (gateway, bundle) = organization(1);
         let row = GrantRow {
             relay: "https://localhost:1".parse().unwrap(),

@@ -59,7 +59,8 @@ pub(crate) struct GrantRow {
     /// Under which of the account's secrets.
     #[serde(default)]
     pub(crate) keys: GrantKeys,
-    /// Of a grant that was found with the recovery sheet or on another device, until it shares as chosen there.
+    /// Of a grant that was found with the recovery sheet or on another device, until it shares as chosen there. Of one
+    /// that comes from a backup, until it is known what was chosen last.
     #[serde(default)]
     pub(crate) recovery: Option<Awaited>,
 }
@@ -224,6 +225,11 @@ impl Outbox {
 impl GrantRow {
     pub(crate) fn scope(&self) -> Scope {
         Scope { types: self.types.clone(), from: self.from }
+    }
+
+    /// Whether records go: the patient has not paused them, and it is known what was chosen last.
+    pub(crate) fn is_flowing(&self) -> bool {
+        self.flow == Flow::Active && self.recovery.is_none()
     }
 
     /// Whether another statement stands at the organization than the one of this installation.

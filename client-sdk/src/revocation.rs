@@ -62,10 +62,20 @@ impl Patient {
 
     /// The stop of an earlier call once more.
     pub(crate) async fn repeat_revocation(&self, grant: GrantId) -> Result<PassOutcome> {
+        self.destroy_key(grant).await?;
         Ok(match self.tell_relay(grant).await? {
             RevocationState::Pending => PassOutcome::RevocationPending,
             RevocationState::Confirmed { .. } => PassOutcome::Revoked,
         })
+    }
+
+    /// Again for a stopped grant: a crash may have come between the stop and this.
+    pub(crate) async fn destroy_key(&self, grant: GrantId) -> Result<()> {
+        let is_left = move |tx: &ReadTransaction<'_>| Ok(tx.has_wrapping_key(grant.as_bytes())?);
+        if self.store.read(is_left).await? {
+            self.store.run(move |vault| Ok(vault.destroy_wrapping_key(grant.as_bytes())?)).await?;
+        }
+        Ok(())
     }
 
     /// What the relay refuses as closed. It is believed only if it shows what it cannot make: the revocation that
@@ -188,6 +198,19 @@ mod tests {
     async fn the_organizations_signature_confirms() {
         let sign = |f: &Fixture| Confirmation::sign(&f.grant, f.bundle.delegation(), &f.gateway, NOW);
         assert_eq!(confirmed(sign).await, RevocationState::Confirmed { at: NOW });
+    }
+
+    #[tokio::test]
+    async fn a_key_that_a_crash_left_behind_a_stop_is_destroyed_by_the_next_pass() {
+        for phase in [Phase::Revoking, Phase::Revoked(1), Phase::Ended(1)] {
+            let fixture = Fixture::new().await;
+            let grant = fixture.grant;
+            fixture.patient.store.write(move |tx| stop(tx, &grant, phase)).await.unwrap();
+            // Nothing answers at its relay.
+            fixture.patient.share(&|_| ()).await.unwrap();
+            let is_left = move |tx: &ReadTransaction<'_>| Ok(tx.has_wrapping_key(grant.as_bytes())?);
+            assert!(!fixture.patient.store.read(is_left).await.unwrap(), "{phase:?}");
+        }
     }
 
     #[tokio::test]

@@ -17,7 +17,7 @@ use crate::{
         renew_sender, replies, settle,
     },
     patient::Patient,
-    recovery,
+    recovery::{self, offer, state::Urgency},
     store::LINK_CODES,
 };
 
@@ -54,7 +54,8 @@ pub enum PassOutcome {
         /// Data envelopes that were deposited now.
         bodies: u64,
     },
-    /// The patient has paused the grant: signs of life go, and no record.
+    /// The patient has paused the grant, or it is not known yet what was chosen last: signs of life go, and no
+    /// record.
     Paused,
     /// The grant is stopped, and the organization has not confirmed yet.
     RevocationPending,
@@ -118,15 +119,32 @@ impl Patient {
         on_progress: &(dyn Fn(ShareProgress) + Send + Sync),
     ) -> Result<Vec<SharedGrant>> {
         let _one = self.passes.lock().await;
-        // What cannot be found now is no reason not to share what is known.
-        for failure in self.search_alone(&|_| ()).await?.failures {
+        let grants = self.store.read(GrantRow::all).await?.into_iter();
+        let mut shared = self.share_each(grants.map(|(grant, _)| grant).collect(), pace, on_progress).await?;
+        // After what is known: no relay can keep that waiting with what it claims to know.
+        let report = self.search_alone(Urgency::Usual, &|_| ()).await?;
+        for failure in report.failures {
             tracing::debug!(error = %failure.error, "a relay was not searched to its end");
         }
-        let mut grants = self.store.read(GrantRow::all).await?;
+        shared.extend(self.share_each(report.found, pace, on_progress).await?);
+        self.store.write(recovery::forget_former).await?;
+        shared.sort_unstable_by(|a, b| a.grant.as_bytes().cmp(b.grant.as_bytes()));
+        Ok(shared)
+    }
+
+    /// In another order each time.
+    async fn share_each(
+        &self,
+        mut grants: Vec<GrantId>,
+        pace: Pace,
+        on_progress: &(dyn Fn(ShareProgress) + Send + Sync),
+    ) -> Result<Vec<SharedGrant>> {
         grants.shuffle(&mut rand::rng());
         let (mut shared, mut pause) = (Vec::new(), Duration::ZERO);
-        for (grant, row) in grants {
+        for grant in grants {
+            let row = self.store.read(move |tx| GrantRow::load(tx, &grant)).await?;
             if matches!(row.phase, Phase::Revoked(_)) {
+                self.destroy_key(grant).await?;
                 shared.push(SharedGrant { grant, outcome: Ok(PassOutcome::Revoked) });
                 continue;
             }
@@ -140,8 +158,6 @@ impl Patient {
             }
             shared.push(SharedGrant { grant, outcome });
         }
-        self.store.write(recovery::forget_former).await?;
-        shared.sort_unstable_by(|a, b| a.grant.as_bytes().cmp(b.grant.as_bytes()));
         Ok(shared)
     }
 
@@ -213,6 +229,7 @@ impl Patient {
                 let mut row = GrantRow::load_active(tx, &grant)?;
                 // It can be opened no more, and would keep every session from starting.
                 tx.delete(LINK_CODES, grant.as_bytes())?;
+                offer::doubt(&mut row);
                 renew_sender(tx, &grant, &mut row)
             })?;
             Ok(vault.create_wrapping_key(grant.as_bytes())?)

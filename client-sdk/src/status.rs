@@ -7,7 +7,7 @@ use sealcare_protocol::{Domain, GrantId, OrganizationId, RelayOrigin, ShortCode,
 use crate::{
     account::Account,
     error::Result,
-    grant::{Flow, GrantKeys, GrantRow, Phase},
+    grant::{GrantKeys, GrantRow, Phase},
     patient::Patient,
     recovery::RecoveryState,
 };
@@ -29,11 +29,12 @@ pub struct GrantStatus {
     pub state: GrantState,
     /// Whether the organization has taken what was chosen last: accepted, another scope, a pause, its end.
     pub statement: StatementState,
-    /// Of a grant that was found with the recovery sheet or on another device, until it shares as chosen there.
+    /// Of a grant that was found with the recovery sheet or on another device, until it shares as chosen there. Of one
+    /// that comes from a backup, until it is known what was chosen last.
     pub recovery: Option<RecoveryState>,
-    /// Names of the shared types.
+    /// Names of the shared types. While [`Self::recovery`] waits: of those that were chosen, as far as it was told.
     pub types: BTreeSet<String>,
-    /// Records that begin before are not shared.
+    /// Records that begin before are not shared; while [`Self::recovery`] waits as for [`Self::types`].
     pub from: Option<Timestamp>,
     /// To compare with staff, where the invitation came on paper.
     pub short_code: ShortCode,
@@ -63,7 +64,7 @@ pub enum GrantState {
     Unanswered,
     /// It shares.
     Active,
-    /// The patient has paused it.
+    /// The patient has paused it, or it is not known yet what was chosen last (see [`GrantStatus::recovery`]).
     Paused,
     /// Stopped; the organization has not confirmed.
     RevocationPending,
@@ -118,9 +119,9 @@ impl Patient {
 
 fn status(account: &Account, id: GrantId, row: GrantRow) -> GrantStatus {
     let state = match (row.phase, row.flow, &row.heard) {
-        (Phase::Active, Flow::Paused, _) => GrantState::Paused,
-        (Phase::Active, Flow::Active, None) => GrantState::Unanswered,
-        (Phase::Active, Flow::Active, Some(_)) => GrantState::Active,
+        (Phase::Active, ..) if !row.is_flowing() => GrantState::Paused,
+        (Phase::Active, _, None) => GrantState::Unanswered,
+        (Phase::Active, _, Some(_)) => GrantState::Active,
         (Phase::Revoking, ..) => GrantState::RevocationPending,
         (Phase::Revoked(at), ..) => GrantState::Revoked { at: Timestamp::from_millis(at) },
         (Phase::Ended(at), ..) => GrantState::Ended { at: Timestamp::from_millis(at) },
@@ -139,6 +140,8 @@ fn status(account: &Account, id: GrantId, row: GrantRow) -> GrantStatus {
         GrantKeys::Present => ShortCode::derive(&id, &row.identity(&account.secret).grant_key.public()),
         GrantKeys::Former { short_code } => short_code,
     };
+    let scope =
+        row.recovery.as_ref().map_or_else(|| row.scope(), |awaited| awaited.offered().unwrap_or_default());
     let views = row.heard.iter().flat_map(|heard| &heard.views_ms);
     GrantStatus {
         grant: id,
@@ -146,8 +149,8 @@ fn status(account: &Account, id: GrantId, row: GrantRow) -> GrantStatus {
         recovery: row.recovery.as_ref().map(|awaited| awaited.state(row.heard.as_ref())),
         state,
         statement,
-        types: row.types.iter().map(|name| name.as_str().to_owned()).collect(),
-        from: row.from,
+        types: scope.types.iter().map(|name| name.as_str().to_owned()).collect(),
+        from: scope.from,
         records_pending: row.outbox.records_pending,
         records_confirmed: row.outbox.records_confirmed,
         records_too_large: row.outbox.records_too_large,

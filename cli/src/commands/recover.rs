@@ -8,8 +8,7 @@ mod outcome;
 use std::{fs::File, io::Read as _, path::Path};
 
 use sealcare_client::{
-    ClientError, Patient, Recovery, RecoverySheet, SHEET_BYTES_MAX, SearchProgress, SearchReport, SheetMatch,
-    Vault,
+    ClientError, Patient, Recovery, RecoverySheet, SHEET_BYTES_MAX, SearchProgress, SearchReport, Vault,
 };
 use zeroize::Zeroizing;
 
@@ -69,18 +68,15 @@ async fn open(context: &Context, args: &Recover, how: Recovery) -> Result<Patien
 }
 
 /// With an account here: its own sheet goes on with it, or shuts its other, stolen device out. Without a sheet, new
-/// grants of its other devices are looked for.
+/// grants of its other devices are looked for, if any relay is known.
 async fn go_on(patient: Patient, args: &Recover, how: Recovery) -> Result<Patient> {
+    let is_searchable = !patient.recovery_sheet().await?.relays().is_empty();
     let sheet = match (&args.sheet, how) {
         (Some(file), _) => read(file)?,
-        (None, Recovery::Stolen) => typed_sheet::ask()?,
-        (None, Recovery::Keep | Recovery::Ask) => return Ok(patient),
+        (None, Recovery::Keep | Recovery::Ask) if is_searchable => return Ok(patient),
+        (None, _) => typed_sheet::ask()?,
     };
-    match (patient.match_sheet(&sheet).await?, how) {
-        (SheetMatch::Other, _) => return Err(ClientError::AccountExists.into()),
-        (SheetMatch::Present, Recovery::Stolen) => patient.shut_out_stolen().await?,
-        (SheetMatch::Former, _) | (SheetMatch::Present, Recovery::Keep | Recovery::Ask) => {}
-    }
+    patient.go_on_from(&sheet, how).await?;
     Ok(patient)
 }
 

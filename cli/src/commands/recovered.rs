@@ -36,7 +36,7 @@ impl fmt::Display for Recovered {
         match self.state {
             "offered" => write!(
                 f,
-                "received {}. To go on so: `sealcare recover --keep`; to choose anew: `sealcare scope {}`",
+                "received {}. To go on so: `sealcare recover --keep`; to choose anew: `sealcare scope {1}`, then `sealcare resume {1}`",
                 self.types.join(", "),
                 self.code
             ),
@@ -60,6 +60,7 @@ mod tests {
             Recovered { state, types: vec!["heart-rate".into()], code: "ABCD-EFGH".into() }.to_string()
         };
         assert!(text("offered").contains("received heart-rate. To go on so: `sealcare recover --keep`"));
+        assert!(text("offered").contains("then `sealcare resume ABCD-EFGH`"));
         assert!(text("unproven").contains("`sealcare scope ABCD-EFGH`"));
         assert!(text("unanswered").contains("`sealcare share` asks"));
     }

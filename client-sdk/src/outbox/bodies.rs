@@ -7,7 +7,7 @@ use sealcare_vault::{ReadTransaction, WriteTransaction};
 use super::{UNCONFIRMED_MAX, numbered, repeats};
 use crate::{
     error::{ClientError, Result},
-    grant::{Flow, GrantRow},
+    grant::GrantRow,
     record_store::{RecordRow, RecordState, changes_after, load_record},
     store::BODIES,
 };
@@ -32,14 +32,14 @@ pub(crate) enum Packed {
     Some,
     /// As many numbers are unconfirmed as may be.
     Full,
-    /// The grant is paused: nothing is packed.
+    /// Records do not flow: nothing is packed.
     Paused,
 }
 
 /// Packs the next changes into bodies.
 pub(crate) fn pack(tx: &mut WriteTransaction<'_>, id: &GrantId) -> Result<Packed> {
     let mut row = GrantRow::load_active(tx, id)?;
-    if row.flow == Flow::Paused {
+    if !row.is_flowing() {
         return Ok(Packed::Paused);
     }
     let mut packed = Packed::Some;

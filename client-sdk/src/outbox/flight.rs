@@ -15,7 +15,7 @@ use super::{UNCONFIRMED_MAX, bodies, replies, withdrawal};
 use crate::{
     account::Account,
     error::{ClientError, Result},
-    grant::{Flow, GrantRow, SessionNeed, SessionRow},
+    grant::{GrantRow, SessionNeed, SessionRow},
     store::{FLIGHTS, LINK_CODES, SESSIONS},
 };
 
@@ -61,7 +61,7 @@ pub(crate) fn next(
     } else {
         load_session(tx, id)?
     };
-    if row.flow == Flow::Active {
+    if row.is_flowing() {
         seal_bodies(tx, id, &mut session, &mut envelopes)?;
     }
     keep(tx, id, &mut row, &session, Flight { number: 0, envelopes })
@@ -83,7 +83,7 @@ pub(crate) fn following(
     if let Some(next) = kept.iter().find(|(key, _)| *key > before.key(id)) {
         return Flight::from_kept(id, next).map(Some);
     }
-    if kept.len() >= STREAM_BATCHES_MAX || row.flow != Flow::Active || needs_session(&row, now) {
+    if kept.len() >= STREAM_BATCHES_MAX || !row.is_flowing() || needs_session(&row, now) {
         return Ok(None);
     }
     let (mut session, mut envelopes) = (load_session(tx, id)?, Vec::new());
@@ -113,7 +113,8 @@ fn keep(
 fn needs_session(row: &GrantRow, now: Timestamp) -> bool {
     let Some(session) = &row.session else { return true };
     let age = now.since(session.started);
-    let is_full = row.outbox.next - row.outbox.confirmed_below >= UNCONFIRMED_MAX;
+    // Nothing of what is full goes while records do not flow: only the sign of life.
+    let is_full = row.is_flowing() && row.outbox.next - row.outbox.confirmed_below >= UNCONFIRMED_MAX;
     let is_due = age >= SESSION_LIFETIME || (row.heard.is_none() && age >= patience(session.unanswered));
     session.succession == SessionNeed::Successor || (is_due && !is_full)
 }

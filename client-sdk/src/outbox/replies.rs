@@ -95,6 +95,7 @@ fn apply(
         session.unanswered = 0;
     }
     heed(tx, store, id, row, reply)?;
+    choice::state_in_time(tx, id, row, now)?;
     if reply.resync || reply.next_sequence > row.outbox.sealed_below {
         return renew_sender(tx, id, row);
     }
@@ -112,6 +113,7 @@ fn heed(
     reply: &Reply,
 ) -> Result<()> {
     let identity = row.identity(&Account::load(tx)?.secret);
+    offer::end_doubt(tx, id, row, reply.stored_revision)?;
     if row.recovery.is_some() {
         return offer::take(tx, store, id, row, reply.verified_terms(&identity));
     }

@@ -10,7 +10,8 @@ use super::{flight::Flight, renew_sender};
 use crate::{
     error::Result,
     grant::{BundleNeed, GrantRow, SessionNeed},
-    store::{FLIGHTS, SESSIONS},
+    recovery::offer,
+    store::{FLIGHTS, LINK_CODES, SESSIONS},
 };
 
 /// A reply is waited for this long after the relay let go of what it confirms; doubled with each resend.
@@ -56,7 +57,13 @@ pub(crate) fn deposit(
             return Ok(Settled::Deposited);
         }
         // Somebody else has this chain: a restored copy of this installation.
-        DepositOutcome::Conflict => renew_sender(tx, id, &mut row)?,
+        DepositOutcome::Conflict => {
+            // What was never answered has its link code still, and no later choice stands against it.
+            if tx.get(LINK_CODES, id.as_bytes())?.is_none() {
+                offer::doubt(&mut row);
+            }
+            renew_sender(tx, id, &mut row)?;
+        }
         DepositOutcome::OutOfOrder | DepositOutcome::UnknownSession | DepositOutcome::EpochClosed => {
             tx.delete(SESSIONS, id.as_bytes())?;
             if outcome == DepositOutcome::EpochClosed {

@@ -160,6 +160,17 @@ async fn a_full_line_is_not_begun_anew_and_goes_on_with_the_first_confirmation()
 }
 
 #[tokio::test]
+async fn a_full_line_that_is_paused_goes_on_with_signs_of_life() {
+    let fixture = Fixture::new().await;
+    fixture.add_bodies(UNCONFIRMED_MAX).await;
+    fixture.deposit_all(NOW).await;
+    fixture.patient.pause(fixture.grant).await.unwrap();
+    assert_eq!(fixture.deposit_all(NOW).await, (0, 1));
+    assert_eq!(fixture.deposit_all(NOW.plus(HOUR * 11)).await, (0, 0));
+    assert_eq!(fixture.deposit_all(NOW.plus(HOUR * 12)).await, (0, 1));
+}
+
+#[tokio::test]
 async fn what_is_fetched_and_not_confirmed_goes_again_after_ever_longer_waits() {
     let fixture = Fixture::new().await;
     fixture.add_bodies(2).await;
@@ -257,6 +268,20 @@ async fn a_conflict_a_number_never_sent_or_a_resync_makes_another_sender() {
         assert_eq!((row.outbox.next, row.outbox.scanned, row.session.is_none()), (0, 0, true));
         assert!(fixture.bodies().await.is_empty());
     }
+}
+
+#[tokio::test]
+async fn a_copy_that_meets_another_sends_nothing_before_it_knows_what_was_chosen() {
+    let fixture = Fixture::new().await;
+    fixture.add_bodies(2).await;
+    let flight = fixture.next(NOW).await.unwrap();
+    fixture.settle(flight, DepositOutcome::Conflict, NOW).await;
+    assert_eq!(fixture.pack().await, Packed::Paused);
+    fixture.add_bodies(1).await;
+    assert_eq!(fixture.deposit_all(NOW).await, (0, 1), "a sign of life");
+    fixture.hear(0, NOW).await;
+    assert!(fixture.row().await.recovery.is_none());
+    assert_eq!(fixture.deposit_all(NOW).await, (1, 0), "its own word stands");
 }
 
 #[tokio::test]

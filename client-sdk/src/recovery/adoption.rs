@@ -9,7 +9,7 @@ use sealcare_transport::{DirectoryChannel, GrantReport, TransportError, fetch_bu
 use sealcare_vault::{ReadTransaction, Vault, WriteTransaction};
 
 use super::{
-    SearchFailure, SearchPlace, SearchReport, failure,
+    SearchPlace, SearchReport, failure,
     offer::Awaited,
     state::{Decision, Found, SecretAge, State},
 };
@@ -33,15 +33,15 @@ struct Evidence {
 impl Patient {
     /// Keeps what `place`'s search has found; what cannot be kept yet stays found.
     pub(super) async fn adopt_found(&self, place: &SearchPlace, report: &mut SearchReport) -> Result<()> {
-        let (relay, age) = (place.relay.clone(), place.age);
-        let found = self.store.read(move |tx| found(tx, &relay, age)).await?;
-        for found in found {
+        let wanted = place.clone();
+        for found in self.store.read(move |tx| found(tx, &wanted)).await? {
             match self.adopt_grant(place, found).await {
                 Ok(Some(grant)) => report.found.push(grant),
                 Ok(None) => {}
                 Err(error) => {
-                    let SearchFailure { relay, error } = failure(&place.relay, error)?;
-                    report.failures.push(SearchFailure { relay, error });
+                    report.failures.push(failure(&place.relay, error)?);
+                    let place = place.clone();
+                    self.store.write(move |tx| put_off(tx, &place, found)).await?;
                 }
             }
         }
@@ -119,12 +119,21 @@ fn check_report(found: &Found, grant: &GrantId, report: &GrantReport) -> Result<
     if report.organization == found.organization && !is_other { Ok(()) } else { Err(ClientError::LyingRelay) }
 }
 
-fn found(
-    tx: &ReadTransaction<'_>,
-    relay: &sealcare_protocol::RelayOrigin,
-    age: SecretAge,
-) -> Result<Vec<Found>> {
-    Ok(State::load(tx)?.find(relay, age).map(|search| search.found.clone()).unwrap_or_default())
+/// What is to be kept now.
+fn found(tx: &ReadTransaction<'_>, place: &SearchPlace) -> Result<Vec<Found>> {
+    let mut state = State::load(tx)?;
+    let found = state.find(&place.relay, place.age).map(|search| search.found.iter()).into_iter().flatten();
+    Ok(found.filter(|found| found.is_due(place.now, place.urgency)).copied().collect())
+}
+
+fn put_off(tx: &mut WriteTransaction<'_>, place: &SearchPlace, failed: Found) -> Result<()> {
+    let mut state = State::load(tx)?;
+    let search = state.find(&place.relay, place.age);
+    let found = search.and_then(|search| search.found.iter_mut().find(|found| found.number == failed.number));
+    if let Some(found) = found {
+        found.put_off(place.now);
+    }
+    state.save(tx)
 }
 
 /// In this order: a crash in between leaves a wrapping key of nothing, and the grant found.
@@ -219,7 +228,7 @@ mod tests {
         let (one, other) = (*organization(1).1.organization(), *organization(9).1.organization());
         let account = AccountSecret::from_bytes(&[3; 32]);
         let key = |number| account.deposit_key(&"https://localhost:1".parse().unwrap(), number);
-        let found = Found { number: 0, organization: one };
+        let found = Found::new(0, one);
         let grant = *Revocation::sign(&key(0), &one).grant();
         let check = |report| check_report(&found, &grant, &report);
         assert!(check(report(one, None)).is_ok());

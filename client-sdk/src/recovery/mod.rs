@@ -18,6 +18,8 @@ mod search;
 pub(crate) mod state;
 mod theft;
 
+use std::time::Duration;
+
 use sealcare_protocol::{AccountSecret, GrantId, Person, RelayOrigin, Timestamp};
 use sealcare_vault::{ReadTransaction, WriteTransaction};
 
@@ -31,7 +33,10 @@ use crate::{
     patient::{Patient, PatientBuilder},
     sheet::{self, RecoverySheet},
 };
-use state::{Decision, RelaySearch, SecretAge, State};
+use state::{Decision, FormerLook, RelaySearch, SecretAge, State, Urgency};
+
+/// How long one relay is searched in one pass.
+const SEARCH_TIME_MAX: Duration = Duration::from_secs(60);
 
 /// What becomes of the grants that are found.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -74,6 +79,16 @@ pub struct SearchFailure {
     pub error: ClientError,
 }
 
+impl Recovery {
+    fn search(self) -> (SecretAge, Decision) {
+        match self {
+            Self::Keep => (SecretAge::Present, Decision::Keep),
+            Self::Ask => (SecretAge::Present, Decision::Ask),
+            Self::Stolen => (SecretAge::Former, Decision::Stop),
+        }
+    }
+}
+
 impl PatientBuilder {
     /// Makes the account of `sheet` again in a vault that holds none, and opens it. [`Patient::search`] finds its
     /// grants; the records are to be imported again.
@@ -97,11 +112,7 @@ fn begin(
     relays: &[RelayOrigin],
     how: Recovery,
 ) -> Result<()> {
-    let (age, decision) = match how {
-        Recovery::Keep => (SecretAge::Present, Decision::Keep),
-        Recovery::Ask => (SecretAge::Present, Decision::Ask),
-        Recovery::Stolen => (SecretAge::Former, Decision::Stop),
-    };
+    let (age, decision) = how.search();
     Account::recover(tx, person, secret, age)?;
     if age == SecretAge::Present {
         sheet::note(tx, relays)?;
@@ -118,25 +129,41 @@ impl Patient {
     /// Those of the vault; what one relay or organization refuses is in the report.
     pub async fn search(&self, on_progress: &(dyn Fn(SearchProgress) + Send + Sync)) -> Result<SearchReport> {
         let _one = self.passes.lock().await;
-        self.search_alone(on_progress).await
+        self.search_alone(Urgency::Asked, on_progress).await
     }
 
     /// As [`Patient::search`], for a pass that holds the lock already.
     pub(crate) async fn search_alone(
         &self,
+        urgency: Urgency,
         on_progress: &(dyn Fn(SearchProgress) + Send + Sync),
     ) -> Result<SearchReport> {
         let now = self.clock.now();
-        let searches = self.store.write(move |tx| state::due(tx, now)).await?;
+        // What is left to look for before a former secret is given up belongs to this search.
+        self.store.write(forget_former).await?;
+        let searches = self.store.write(move |tx| state::due(tx, now, urgency)).await?;
         let mut report = SearchReport::default();
         for place in searches {
-            if let Err(error) = self.ask_relay(&place, on_progress).await {
-                report.failures.push(failure(&place.relay, error)?);
+            let search = self.search_relay(&place, on_progress, &mut report);
+            match tokio::time::timeout(SEARCH_TIME_MAX, search).await {
+                Ok(done) => done?,
+                Err(_) => report.failures.push(failure(&place.relay, ClientError::SearchUnfinished)?),
             }
-            self.adopt_found(&place, &mut report).await?;
         }
         self.store.write(forget_former).await?;
         Ok(report)
+    }
+
+    async fn search_relay(
+        &self,
+        place: &SearchPlace,
+        on_progress: &(dyn Fn(SearchProgress) + Send + Sync),
+        report: &mut SearchReport,
+    ) -> Result<()> {
+        if let Err(error) = self.ask_relay(place, on_progress).await {
+            report.failures.push(failure(&place.relay, error)?);
+        }
+        self.adopt_found(place, report).await
     }
 }
 
@@ -154,7 +181,8 @@ pub(crate) fn own_relays(tx: &ReadTransaction<'_>) -> Result<Vec<RelayOrigin>> {
     Ok(searches.filter(|search| search.age == SecretAge::Present).map(|search| search.relay).collect())
 }
 
-/// Deletes the former secret once nothing is left to stop with it.
+/// Deletes the former secret once nothing is left to stop with it, and a last search that was begun then has found
+/// nothing more: its thief may have accepted something since the one before.
 pub(crate) fn forget_former(tx: &mut WriteTransaction<'_>) -> Result<()> {
     if !Account::has_former(tx)? {
         return Ok(());
@@ -163,8 +191,19 @@ pub(crate) fn forget_former(tx: &mut WriteTransaction<'_>) -> Result<()> {
     let is_former = |search: &RelaySearch| search.age == SecretAge::Former;
     let is_searched = state.searches.iter().filter(|search| is_former(search)).all(RelaySearch::is_done);
     let is_pending = |row: &GrantRow| row.keys != GrantKeys::Present && row.phase.confirmed_at().is_none();
-    if !is_searched || GrantRow::all(tx)?.iter().any(|(_, row)| is_pending(row)) {
+    if !is_searched {
         return Ok(());
+    }
+    let is_stopped = !GrantRow::all(tx)?.iter().any(|(_, row)| is_pending(row));
+    let mut former = state.searches.iter_mut().filter(|search| is_former(search));
+    if !is_stopped {
+        former.for_each(|search| search.look = FormerLook::Early);
+        return state.save(tx);
+    }
+    if former.any(|search| search.look != FormerLook::Last) {
+        let former = state.searches.iter_mut().filter(|search| is_former(search));
+        former.for_each(|search| search.begin_again(FormerLook::Last));
+        return state.save(tx);
     }
     state.searches.retain(|search| !is_former(search));
     state.save(tx)?;
@@ -178,4 +217,5 @@ pub(crate) struct SearchPlace {
     pub(crate) age: SecretAge,
     pub(crate) decision: Decision,
     pub(crate) now: Timestamp,
+    pub(crate) urgency: Urgency,
 }

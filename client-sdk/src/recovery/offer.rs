@@ -1,5 +1,6 @@
 //! What a found grant waits for: the organization's sealed reply with what the patient chose on the other device, and,
-//! unless the patient has said so before, a decision about it. Until then nothing but silent signs of life goes.
+//! unless the patient has said so before, a decision about it. An installation that comes from a backup waits for the
+//! same reply, since what it knows may have been taken back. Until then nothing but silent signs of life goes.
 
 use std::collections::BTreeSet;
 
@@ -13,6 +14,7 @@ use crate::{
     error::{ClientError, Result},
     grant::{Flow, GrantRow},
     kept,
+    outbox::withdrawal,
     patient::Patient,
     store::Store,
 };
@@ -22,6 +24,19 @@ use crate::{
 pub(crate) struct Awaited {
     decision: Decision,
     offer: Option<OfferRow>,
+    #[serde(default)]
+    own: OwnTerms,
+}
+
+/// What scope and flow in the grant's own row are.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum OwnTerms {
+    /// Nothing: the grant was found.
+    #[default]
+    None,
+    /// What the patient chose once, perhaps not last: the installation comes from a backup.
+    Earlier,
 }
 
 /// What the account itself stated last.
@@ -60,7 +75,13 @@ pub struct OfferedTerms {
 
 impl Awaited {
     pub(crate) fn new(decision: Decision) -> Self {
-        Self { decision, offer: None }
+        Self { decision, offer: None, own: OwnTerms::None }
+    }
+
+    /// What the patient chose, as far as it was told.
+    pub(crate) fn offered(&self) -> Option<Scope> {
+        let offer = self.offer.as_ref()?;
+        Some(Scope { types: offer.types.clone(), from: offer.from })
     }
 
     /// Where the grant is, whose organization was heard or not.
@@ -77,6 +98,32 @@ impl Awaited {
     }
 }
 
+/// Holds a grant of an installation that comes from a backup, until its organization has told what the patient chose
+/// last. The caller keeps `row`.
+pub(crate) fn doubt(row: &mut GrantRow) {
+    let (decision, own) = match &row.recovery {
+        Some(awaited) => (awaited.decision, awaited.own),
+        None => (Decision::Keep, OwnTerms::Earlier),
+    };
+    row.recovery = Some(Awaited { decision, offer: None, own });
+    row.heard = None;
+}
+
+/// A sealed reply was read: what this installation chose once stands against what the reply tells, and is stated again
+/// where that is older. The caller keeps `row`.
+pub(crate) fn end_doubt(
+    tx: &mut WriteTransaction<'_>,
+    id: &GrantId,
+    row: &mut GrantRow,
+    stored_revision: u64,
+) -> Result<()> {
+    let is_doubted = |awaited: &mut Awaited| awaited.own == OwnTerms::Earlier;
+    if row.recovery.take_if(is_doubted).is_some() && stored_revision < row.revision {
+        withdrawal::succeed_session(tx, id, row)?;
+    }
+    Ok(())
+}
+
 /// Takes the account's own word for a found grant: at once if the patient has said so, otherwise as an offer.
 pub(crate) fn take(
     tx: &mut WriteTransaction<'_>,
@@ -88,6 +135,9 @@ pub(crate) fn take(
     let Some(awaited) = &mut row.recovery else { return Ok(()) };
     // Revision 0 is silence, a recovered device's own.
     let Some(Terms { revision, state, scope }) = own.filter(|own| own.revision > 0) else { return Ok(()) };
+    if awaited.offer.as_ref().is_some_and(|kept| kept.revision > revision) {
+        return Ok(());
+    }
     let offer = OfferRow { revision, flow: state.into(), types: scope.types, from: scope.from };
     awaited.offer = Some(offer);
     if awaited.decision == Decision::Keep { follow(tx, store, id, row) } else { Ok(()) }

@@ -1,6 +1,6 @@
 //! Asking a relay about one deposit key after the other. Not here: what becomes of what it knows (`adoption`).
 
-use sealcare_protocol::{DepositKey, Revocation};
+use sealcare_protocol::{DepositKey, RelayOrigin, Revocation};
 use sealcare_transport::TransportError;
 use sealcare_vault::{ReadTransaction, WriteTransaction};
 
@@ -16,26 +16,39 @@ use crate::{
     patient::Patient,
 };
 
+/// Keys that a relay is asked about in one pass.
+const ASKED_MAX: u32 = 256;
+/// Grants at one relay; none is looked for beyond.
+const GRANTS_MAX: usize = 1_024;
+
 /// The next key of a search.
 enum Next {
     Ask(Box<DepositKey>),
     /// Nothing need be asked: the vault knows its grant.
     Kept,
+    /// What was found is to be kept first.
+    Full,
     End,
 }
 
 impl Patient {
-    /// Asks until the search ends. A thief's grants are stopped as soon as they are found, before anything else.
+    /// Asks until the search ends, but not for ever: a relay may lie. A thief's grants are stopped as soon as they are
+    /// found, before anything else.
     pub(super) async fn ask_relay(
         &self,
         place: &SearchPlace,
         on_progress: &(dyn Fn(SearchProgress) + Send + Sync),
     ) -> Result<()> {
-        loop {
+        let relay = place.relay.clone();
+        if self.store.read(move |tx| grants_at(tx, &relay)).await? >= GRANTS_MAX {
+            return Err(ClientError::TooManyGrants);
+        }
+        for _ in 0..ASKED_MAX {
             let (relay, age) = (place.relay.clone(), place.age);
             let next = self.store.read(move |tx| next(tx, &relay, age)).await?;
             let answer = match next {
                 Next::End => return Ok(()),
+                Next::Full => break,
                 Next::Kept => Answer::Kept,
                 Next::Ask(key) => self.ask(place, *key).await?,
             };
@@ -43,6 +56,7 @@ impl Patient {
             let progress = self.store.write(move |tx| advance(tx, &wanted, answer)).await?;
             on_progress(progress);
         }
+        Err(ClientError::SearchUnfinished)
     }
 
     async fn ask(&self, place: &SearchPlace, key: DepositKey) -> Result<Answer> {
@@ -62,11 +76,14 @@ impl Patient {
     }
 }
 
-fn next(tx: &ReadTransaction<'_>, relay: &sealcare_protocol::RelayOrigin, age: SecretAge) -> Result<Next> {
+fn next(tx: &ReadTransaction<'_>, relay: &RelayOrigin, age: SecretAge) -> Result<Next> {
     let mut state = State::load(tx)?;
     let Some(search) = state.find(relay, age).filter(|search| !search.is_ended()) else {
         return Ok(Next::End);
     };
+    if search.is_full() {
+        return Ok(Next::Full);
+    }
     let number = search.next;
     if age == SecretAge::Present && acceptance::used(tx, relay)?.contains(&number) {
         return Ok(Next::Kept);
@@ -81,7 +98,11 @@ fn advance(tx: &mut WriteTransaction<'_>, place: &SearchPlace, answer: Answer) -
     search.advance(answer, place.now);
     let (asked, waiting) = (search.next, search.found.len());
     state.save(tx)?;
-    let kept = GrantRow::all(tx)?.iter().filter(|(_, row)| row.relay == place.relay).count();
+    let kept = grants_at(tx, &place.relay)?;
     let found = u32::try_from(kept + waiting).unwrap_or(u32::MAX);
     Ok(SearchProgress { relay: place.relay.clone(), asked, found })
+}
+
+fn grants_at(tx: &ReadTransaction<'_>, relay: &RelayOrigin) -> Result<usize> {
+    Ok(GrantRow::all(tx)?.iter().filter(|(_, row)| row.relay == *relay).count())
 }

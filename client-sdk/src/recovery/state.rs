@@ -21,6 +21,12 @@ const UNKNOWN_OF_SHEET: u32 = 20;
 const UNKNOWN_OF_LOOK: u32 = 1;
 /// Between two looks for what another device of the account has accepted.
 const LOOK_EVERY: Duration = Duration::from_hours(24);
+/// Found grants of a relay that wait to be kept; more are asked about once these are.
+const FOUND_MAX: usize = 64;
+/// Until a found grant that could not be kept is tried again; doubled each time.
+const RETRY_FIRST: Duration = Duration::from_mins(1);
+const RETRIES_DOUBLED_MAX: u32 = 16;
+const RETRY_MAX: Duration = Duration::from_hours(24);
 const STATE: &[u8] = b"recovery";
 
 /// Every search that was begun.
@@ -48,6 +54,19 @@ pub(crate) struct RelaySearch {
     ended: Option<Timestamp>,
     /// Known to the relay, and not kept as grants yet.
     pub(crate) found: Vec<Found>,
+    /// Of a former secret's search: whether it is the one after which that secret is given up.
+    #[serde(default)]
+    pub(crate) look: FormerLook,
+}
+
+/// Which of the looks under a former secret.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum FormerLook {
+    #[default]
+    Early,
+    /// It was begun when nothing was left to stop.
+    Last,
 }
 
 /// A deposit key that the relay knows a grant of.
@@ -57,6 +76,40 @@ pub(crate) struct Found {
     /// As the relay says.
     #[serde(with = "kept::hex")]
     pub(crate) organization: OrganizationId,
+    /// How often it could not be kept.
+    #[serde(default)]
+    failures: u32,
+    /// It is not tried again before.
+    #[serde(default, with = "kept::maybe_millis")]
+    retry: Option<Timestamp>,
+}
+
+/// Who wants the search.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Urgency {
+    /// A pass: what is not due yet is left.
+    Usual,
+    /// The person.
+    Asked,
+}
+
+impl Found {
+    pub(crate) fn new(number: u32, organization: OrganizationId) -> Self {
+        Self { number, organization, failures: 0, retry: None }
+    }
+
+    /// Leaves it for a while, each time a longer one.
+    pub(crate) fn put_off(&mut self, now: Timestamp) {
+        let doubled = RETRY_FIRST.saturating_mul(1 << self.failures.min(RETRIES_DOUBLED_MAX));
+        self.failures = self.failures.saturating_add(1);
+        self.retry = Some(now.plus(doubled.min(RETRY_MAX)));
+    }
+
+    /// Whether it is to be kept now.
+    pub(crate) fn is_due(&self, now: Timestamp, urgency: Urgency) -> bool {
+        let is_over = |retry: Timestamp| retry <= now || retry.since(now) > RETRY_MAX;
+        urgency == Urgency::Asked || self.retry.is_none_or(is_over)
+    }
 }
 
 /// Under which of the account's secrets.
@@ -95,7 +148,8 @@ impl RelaySearch {
     /// From number 0 on, as a sheet demands.
     pub(crate) fn of_sheet(relay: RelayOrigin, age: SecretAge, decision: Decision) -> Self {
         let unknown_max = UNKNOWN_OF_SHEET;
-        Self { relay, age, decision, next: 0, unknown: 0, unknown_max, ended: None, found: Vec::new() }
+        let (found, look) = (Vec::new(), FormerLook::Early);
+        Self { relay, age, decision, next: 0, unknown: 0, unknown_max, ended: None, found, look }
     }
 
     /// Whether it has ended.
@@ -108,12 +162,22 @@ impl RelaySearch {
         self.is_ended() && self.found.is_empty()
     }
 
+    /// Whether no more may be found before what was is kept.
+    pub(crate) fn is_full(&self) -> bool {
+        self.found.len() >= FOUND_MAX
+    }
+
+    /// Searches under a former secret from the beginning: whoever has it may have accepted something meanwhile.
+    pub(crate) fn begin_again(&mut self, look: FormerLook) {
+        (self.next, self.unknown, self.ended, self.look) = (0, 0, None, look);
+    }
+
     /// Goes past the key that was asked about.
     pub(crate) fn advance(&mut self, answer: Answer, now: Timestamp) {
         let number = self.next;
         self.unknown = if answer == Answer::Unknown { self.unknown + 1 } else { 0 };
         if let Answer::Found(organization) = answer {
-            self.found.push(Found { number, organization });
+            self.found.push(Found::new(number, organization));
         }
         match number.checked_add(1) {
             Some(next) if self.unknown < self.unknown_max => self.next = next,
@@ -127,9 +191,9 @@ impl RelaySearch {
         self.decision = Decision::Keep;
     }
 
-    fn is_look_due(&self, now: Timestamp) -> bool {
-        let is_own = self.age == SecretAge::Present && self.found.is_empty();
-        is_own && self.ended.is_some_and(|ended| now.since(ended) >= LOOK_EVERY || ended > now)
+    fn is_look_due(&self, now: Timestamp, urgency: Urgency) -> bool {
+        let is_over = |ended| urgency == Urgency::Asked || now.since(ended) >= LOOK_EVERY || ended > now;
+        self.found.is_empty() && self.ended.is_some_and(is_over)
     }
 }
 
@@ -144,9 +208,13 @@ pub(crate) enum Answer {
 }
 
 /// The searches that are not done, those that begin with the daily look included.
-pub(crate) fn due(tx: &mut WriteTransaction<'_>, now: Timestamp) -> Result<Vec<SearchPlace>> {
+pub(crate) fn due(
+    tx: &mut WriteTransaction<'_>,
+    now: Timestamp,
+    urgency: Urgency,
+) -> Result<Vec<SearchPlace>> {
     let mut state = State::load(tx)?;
-    for relay in relays_in_use(tx)? {
+    for relay in relays_in_use(tx, urgency)? {
         if state.find(&relay, SecretAge::Present).is_none() {
             let mut search = RelaySearch::of_sheet(relay, SecretAge::Present, Decision::Keep);
             // The installation that accepts a grant has just asked about the numbers before it.
@@ -154,8 +222,11 @@ pub(crate) fn due(tx: &mut WriteTransaction<'_>, now: Timestamp) -> Result<Vec<S
             state.searches.push(search);
         }
     }
-    for search in state.searches.iter_mut().filter(|search| search.is_look_due(now)) {
-        search.look_again(acceptance::first_free(tx, &search.relay)?);
+    for search in state.searches.iter_mut().filter(|search| search.is_look_due(now, urgency)) {
+        match search.age {
+            SecretAge::Present => search.look_again(acceptance::first_free(tx, &search.relay)?),
+            SecretAge::Former => search.begin_again(search.look),
+        }
     }
     state.save(tx)?;
     let due = state.searches.iter().filter(|search| !search.is_done());
@@ -164,13 +235,16 @@ pub(crate) fn due(tx: &mut WriteTransaction<'_>, now: Timestamp) -> Result<Vec<S
         age: search.age,
         decision: search.decision,
         now,
+        urgency,
     };
     Ok(due.map(place).collect())
 }
 
-fn relays_in_use(tx: &ReadTransaction<'_>) -> Result<BTreeSet<RelayOrigin>> {
+/// Where something may be found; who asks wants to know of relays with stopped grants too.
+fn relays_in_use(tx: &ReadTransaction<'_>, urgency: Urgency) -> Result<BTreeSet<RelayOrigin>> {
     let rows = GrantRow::all(tx)?.into_iter().map(|(_, row)| row);
-    let in_use = rows.filter(|row| row.keys == GrantKeys::Present && row.phase == Phase::Active);
+    let is_in_use = |row: &GrantRow| urgency == Urgency::Asked || row.phase == Phase::Active;
+    let in_use = rows.filter(|row| row.keys == GrantKeys::Present && is_in_use(row));
     Ok(in_use.map(|row| row.relay).collect())
 }
 
@@ -212,7 +286,7 @@ mod tests {
     async fn the_next_key_is_asked_about_once_a_day() {
         let fixture = Fixture::new().await; // whose grant has key 0
         let look = async |now: Timestamp| {
-            let due = fixture.patient.store.write(move |tx| due(tx, now)).await.unwrap();
+            let due = fixture.patient.store.write(move |tx| due(tx, now, Urgency::Usual)).await.unwrap();
             let next = move |tx: &ReadTransaction<'_>| Ok(State::load(tx)?.searches[0].next);
             (due.len(), fixture.patient.store.read(next).await.unwrap())
         };
@@ -227,5 +301,23 @@ mod tests {
         };
         fixture.patient.store.write(end).await.unwrap();
         assert_eq!(look(day).await.0, 0, "one unknown key ends a look");
+        let asked = move |tx: &mut WriteTransaction<'_>| due(tx, day, Urgency::Asked);
+        let asked = fixture.patient.store.write(asked).await.unwrap();
+        assert_eq!(asked.len(), 1, "who asks waits for no day");
+    }
+
+    #[test]
+    fn what_cannot_be_kept_is_tried_after_ever_longer_waits() {
+        let mut found = Found::new(0, OrganizationId::from_bytes([1; 32]));
+        let is_due = |found: &Found, after| found.is_due(NOW.plus(after), Urgency::Usual);
+        assert!(is_due(&found, Duration::ZERO));
+        for minutes in [1, 2, 4] {
+            found.put_off(NOW);
+            let wait = Duration::from_mins(minutes);
+            assert!(!is_due(&found, wait - Duration::from_millis(1)) && is_due(&found, wait));
+            assert!(found.is_due(NOW, Urgency::Asked));
+        }
+        (0..100).for_each(|_| found.put_off(NOW));
+        assert!(is_due(&found, RETRY_MAX));
     }
 }

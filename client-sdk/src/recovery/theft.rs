@@ -4,10 +4,13 @@
 
 use std::collections::BTreeSet;
 
-use sealcare_protocol::{AccountSecret, GrantId, ShortCode};
+use sealcare_protocol::{AccountSecret, GrantId, RelayOrigin, ShortCode};
 use sealcare_vault::{Vault, WriteTransaction};
 
-use super::state::{Decision, RelaySearch, SecretAge, State};
+use super::{
+    Recovery,
+    state::{Decision, RelaySearch, SecretAge, State},
+};
 use crate::{
     account::Account,
     error::{ClientError, Result},
@@ -39,33 +42,78 @@ impl Patient {
         self.store.read(move |tx| Ok(Account::load(tx)?.match_secret(&secret))).await
     }
 
-    /// Stops every grant for ever and takes another secret, since somebody may have this one with a stolen device.
+    /// Stops every grant for ever, at the relays of the account's `sheet` too, and takes another secret, since somebody
+    /// may have this one with a stolen device.
     /// Durable here when it returns; [`Patient::search`] and [`Patient::share`] tell the relays, and find and stop what
     /// the stolen device has accepted alone.
     ///
     /// # Errors
-    /// [`ClientError::TheftPending`], and those of the vault; then nothing has changed.
-    pub async fn shut_out_stolen(&self) -> Result<()> {
-        let work = |vault: &Vault| {
-            let stopped = vault.write(shut_out)?;
+    /// [`ClientError::TheftPending`], [`ClientError::AccountExists`] for the sheet of another account, and those of the
+    /// vault; then nothing has changed.
+    pub async fn shut_out_stolen(&self, sheet: &RecoverySheet) -> Result<()> {
+        let stops = self.stops.clone();
+        let (secret, relays) = (AccountSecret::from_bytes(sheet.secret.as_bytes()), sheet.relays().to_vec());
+        let work = move |vault: &Vault| {
+            let stopped = vault.write(|tx| shut_out(tx, &secret, &relays))?;
+            stops.send_modify(|count| *count = count.wrapping_add(1));
             stopped
                 .iter()
                 .try_for_each(|grant| Ok::<_, ClientError>(vault.destroy_wrapping_key(grant.as_bytes())?))
         };
-        self.store.run(work).await?;
-        self.interrupt();
-        Ok(())
+        self.store.run(work).await
+    }
+
+    /// With the account here and its sheet: looks at the sheet's relays too that were never searched, or shuts a stolen
+    /// device out. Durable here when it returns; [`Patient::search`] does it.
+    ///
+    /// # Errors
+    /// [`ClientError::AccountExists`] for the sheet of another account, [`ClientError::TheftPending`], and those of the
+    /// vault; then nothing has changed.
+    pub async fn go_on_from(&self, sheet: &RecoverySheet, how: Recovery) -> Result<()> {
+        let (age, decision) = match (self.match_sheet(sheet).await?, how) {
+            (SheetMatch::Other, _) => return Err(ClientError::AccountExists),
+            (SheetMatch::Present, Recovery::Stolen) => return self.shut_out_stolen(sheet).await,
+            (SheetMatch::Present, Recovery::Keep | Recovery::Ask) => how.search(),
+            (SheetMatch::Former, _) => Recovery::Stolen.search(),
+        };
+        let relays = sheet.relays().to_vec();
+        self.store.write(move |tx| add_searches(tx, relays, age, decision)).await
     }
 }
 
+/// Begins a search at each relay that has none.
+fn add_searches(
+    tx: &mut WriteTransaction<'_>,
+    relays: Vec<RelayOrigin>,
+    age: SecretAge,
+    decision: Decision,
+) -> Result<()> {
+    let mut state = State::load(tx)?;
+    for relay in relays {
+        if state.find(&relay, age).is_none() {
+            state.searches.push(RelaySearch::of_sheet(relay, age, decision));
+        }
+    }
+    state.save(tx)
+}
+
 /// Which wrapping keys are to be destroyed.
-fn shut_out(tx: &mut WriteTransaction<'_>) -> Result<Vec<GrantId>> {
+fn shut_out(
+    tx: &mut WriteTransaction<'_>,
+    stolen: &AccountSecret,
+    relays: &[RelayOrigin],
+) -> Result<Vec<GrantId>> {
     if Account::has_former(tx)? {
         return Err(ClientError::TheftPending);
     }
-    let secret = Account::load(tx)?.secret;
+    let account = Account::load(tx)?;
+    if account.match_secret(stolen) != SheetMatch::Present {
+        return Err(ClientError::AccountExists);
+    }
+    let secret = account.secret;
     let mut state = State::load(tx)?;
-    let mut relays: BTreeSet<_> = state.searches.drain(..).map(|search| search.relay).collect();
+    let mut relays: BTreeSet<_> = relays.iter().cloned().collect();
+    relays.extend(state.searches.drain(..).map(|search| search.relay));
     let mut stopped = Vec::new();
     for (id, row) in GrantRow::all(tx)? {
         if row.keys != GrantKeys::Present {

@@ -165,6 +165,70 @@ async fn a_stopped_grant_takes_no_choice() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_from_before_a_type_was_taken_out_sends_none_of_it() {
+    let world = World::new().await;
+    let (mut clinic, ana, grant) = shared(&world).await;
+    drop(ana);
+    world.copy_vault("ana", "before");
+    let ana = world.reopen("ana").await;
+    ana.change_scope(grant, &SharedScope::of([HEART])).await.unwrap();
+    import(&ana, [(3, 63)]).await;
+    settle(&world, &mut clinic, &ana).await;
+    drop(ana);
+    world.copy_vault("before", "ana");
+    crate::crash::empty(&world.vault_dir("ana").join("wrapping"));
+    let ana = world.reopen("ana").await;
+    import(&ana, [(4, 64)]).await;
+    import_labs(&ana, [(4, 94)]).await;
+    for _ in 0..3 {
+        settle(&world, &mut clinic, &ana).await;
+    }
+    assert_eq!(
+        (clinic.beats(), clinic.trespasses),
+        (["61", "62", "63", "64"].map(str::to_owned).to_vec(), 0)
+    );
+    let restored = ana.status().await.unwrap().remove(0);
+    assert_eq!((restored.types, restored.recovery), (["heart-rate".to_owned()].into(), None));
+    assert_eq!(clinic.stored(&grant), (false, vec!["heart-rate"]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_with_a_choice_that_was_never_told_states_it_again() {
+    let world = World::new().await;
+    let (mut clinic, ana, grant) = shared(&world).await;
+    world.clock.advance(std::time::Duration::from_secs(1));
+    ana.change_scope(grant, &SharedScope::of([HEART])).await.unwrap();
+    drop(ana);
+    crate::crash::empty(&world.vault_dir("ana").join("wrapping"));
+    let ana = world.reopen("ana").await;
+    for _ in 0..2 {
+        settle(&world, &mut clinic, &ana).await;
+    }
+    assert_eq!(
+        (clinic.stored(&grant), state(&ana).await.1),
+        ((false, vec!["heart-rate"]), StatementState::Confirmed)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_choice_that_was_made_by_a_clock_ahead_is_taken_once_the_clock_is_right() {
+    let world = World::new().await;
+    let (mut clinic, ana, grant) = shared(&world).await;
+    drop(ana);
+    let ahead = world.reopen_ahead("ana", std::time::Duration::from_hours(24 * 365)).await;
+    ahead.change_scope(grant, &SharedScope::of([HEART])).await.unwrap();
+    drop(ahead);
+    let ana = world.reopen("ana").await;
+    for _ in 0..2 {
+        settle(&world, &mut clinic, &ana).await;
+    }
+    assert_eq!(
+        (clinic.stored(&grant), state(&ana).await.1),
+        ((false, vec!["heart-rate"]), StatementState::Confirmed)
+    );
+}
+
 /// Makes each choice while passes are cut after ever more polls: whatever a crash leaves, what was taken back does
 /// not come, and what is covered comes once.
 #[tokio::test(flavor = "multi_thread")]

@@ -22,7 +22,11 @@ async fn two_devices(world: &World) -> (TestOrganization, Patient, Patient, Gran
     drop(phone);
     world.copy_vault("phone", "tablet");
     crate::crash::empty(&world.vault_dir("tablet").join("wrapping"));
-    (clinic, world.reopen("phone").await, world.reopen("tablet").await, grant)
+    let tablet = world.reopen("tablet").await;
+    share(&tablet).await; // asks what was chosen last
+    clinic.receive(world, Answer::Sealed).await;
+    share(&tablet).await;
+    (clinic, world.reopen("phone").await, tablet, grant)
 }
 
 async fn all_share(world: &World, clinic: &mut TestOrganization, devices: [&Patient; 2]) {

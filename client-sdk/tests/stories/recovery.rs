@@ -98,6 +98,21 @@ async fn nothing_is_shared_before_the_patient_has_decided() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_pause_of_an_offered_grant_leaves_what_was_chosen() {
+    let world = World::new().await;
+    let (mut clinic, phone) = sharing_phone(&world).await;
+    let ana = recover(&world, "new", &sheet_of(&phone).await, Recovery::Ask).await;
+    for _ in 0..2 {
+        exchange(&world, &mut clinic, &ana).await;
+    }
+    let grant = only_grant(&ana).await;
+    assert_eq!(grant.types, ["heart-rate".to_owned()].into());
+    ana.pause(grant.grant).await.unwrap();
+    exchange(&world, &mut clinic, &ana).await;
+    assert_eq!((clinic.stored(&grant.grant), clinic.beats().len()), ((true, vec!["heart-rate"]), 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_an_organization_claims_without_the_mark_is_not_taken() {
     let world = World::new().await;
     let (mut clinic, phone) = sharing_phone(&world).await;
@@ -253,8 +268,9 @@ async fn a_device_at_hand_shuts_the_stolen_one_out_of_what_that_accepted_alone_t
     let mut second = world.organization().await;
     accept(&tablet, &second.invite(&world), HEART).await;
     exchange(&world, &mut second, &tablet).await;
-    phone.shut_out_stolen().await.unwrap();
-    assert!(matches!(phone.shut_out_stolen().await, Err(ClientError::TheftPending)));
+    let sheet = sheet_of(&phone).await;
+    phone.shut_out_stolen(&sheet).await.unwrap();
+    assert!(matches!(phone.shut_out_stolen(&sheet).await, Err(ClientError::TheftPending)));
     drop(phone);
     let phone = world.reopen("phone").await;
     share(&phone).await;
@@ -265,7 +281,7 @@ async fn a_device_at_hand_shuts_the_stolen_one_out_of_what_that_accepted_alone_t
     let stopped = phone.status().await.unwrap();
     let is_revoked = |grant: &GrantStatus| matches!(grant.state, GrantState::Revoked { .. });
     assert!(stopped.len() == 2 && stopped.iter().all(is_revoked), "{stopped:?}");
-    phone.shut_out_stolen().await.unwrap();
+    phone.shut_out_stolen(&sheet_of(&phone).await).await.unwrap();
 }
 
 /// A recovery that is cut off after 1, 2, 3 … polls, again and again, until it has come to its end.

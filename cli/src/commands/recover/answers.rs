@@ -1,7 +1,7 @@
 //! Between the search and its result: what the organizations tell of the grants that were found, and what the person
 //! decides about each.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sealcare_client::{
     ClientError, GrantState, GrantStatus, OfferedTerms, Patient, Recovery, RecoveryState, SharedGrant,
@@ -28,16 +28,15 @@ pub(super) async fn await_answers(
     how: Recovery,
 ) -> Result<Option<ClientError>> {
     let meter = Meter::of_work("waiting for the organizations", context.output);
-    let mut waited = Duration::ZERO;
+    let begun = Instant::now();
     loop {
         let shared = request::heed(context, patient, patient.share(&|_| ())).await?;
         let is_waiting = patient.status().await?.iter().any(|grant| is_awaited(grant, how));
-        if !is_waiting || waited >= ANSWERS_MAX {
+        if !is_waiting || begun.elapsed() >= ANSWERS_MAX {
             drop(meter);
             return Ok(first_error(shared));
         }
         tokio::time::sleep(LOOK_EVERY).await;
-        waited += LOOK_EVERY;
     }
 }
 
