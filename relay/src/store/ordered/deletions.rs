@@ -62,16 +62,17 @@ impl Step {
     }
 }
 
-/// The next step of the first deletion that is not done and not in `passed_over`, if any; the error is damage
-/// that keeps this one from going on.
+/// The next step of the first deletion from that of `first` on that is not done and not in `passed_over`, if any;
+/// the error is damage that keeps this one from going on.
 pub(super) fn next_step(
     rows: &mut Committed<'_>,
+    first: Option<&GrantId>,
     passed_over: &HashSet<GrantId>,
 ) -> Result<Option<(GrantId, Result<Step>)>> {
     let is_next = |(grant, row): &Deletion| {
         !passed_over.contains(grant) && row.as_ref().map_or(true, |row| !row.is_deleted())
     };
-    let mut from = layout::DELETIONS.to_vec();
+    let mut from = first.map_or_else(|| layout::DELETIONS.to_vec(), layout::deletion);
     loop {
         let found = deletions(rows, &from, DELETIONS_MAX)?;
         let Some((last, _)) = found.last() else { return Ok(None) };

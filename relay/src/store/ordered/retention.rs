@@ -30,6 +30,8 @@ pub(super) struct Sweep {
     is_running: Running,
     after: u64,
     passed_over: PassedOver,
+    /// Of whose envelopes some were deleted last; the deletions before are done.
+    deleting: Option<GrantId>,
 }
 
 #[derive(Debug, Default, PartialEq)]
@@ -81,9 +83,17 @@ impl OrderedStore {
 
     /// One step for the first grant whose deletion is not done.
     async fn delete_revoked(&self) -> Result<Progress> {
-        let passed_over = self.sweep().passed_over.grants.clone();
-        let found = self.read(move |rows| next_step(rows, &passed_over)).await;
-        let Some((grant, step)) = self.pass_over(found, |_| {})? else { return Ok(Progress::Done) };
+        let (first, passed_over) = {
+            let sweep = self.sweep();
+            (sweep.deleting, sweep.passed_over.grants.clone())
+        };
+        let found = self.read(move |rows| next_step(rows, first.as_ref(), &passed_over)).await;
+        let found = self.pass_over(found, |_| {})?;
+        // The next step need not look again at what is done. A stop that lies before it is found once the rest is.
+        self.sweep().deleting = found.as_ref().map(|(grant, _)| *grant);
+        let Some((grant, step)) = found else {
+            return Ok(if first.is_some() { Progress::More } else { Progress::Done });
+        };
         let done = match step {
             Ok(step) => self.delete_step(grant, step).await,
             Err(error) => Err(error),
@@ -281,4 +291,50 @@ fn forget_session(t: &mut Transaction<'_>, key: Vec<u8>, now: Timestamp) -> Resu
     }
     t.delete(Space::Rows, key);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use sealcare_protocol::Incarnation;
+
+    use super::*;
+    use crate::store::{
+        Mailboxes as _,
+        conformance::{
+            Clinic, NOW,
+            envelopes::{data, init},
+        },
+        ordered::{FjallKeys, deletions},
+    };
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_deletion_does_not_look_again_at_those_before_and_forgets_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let engine = Arc::new(FjallKeys::open(folder.path()).unwrap());
+        let store = OrderedStore::open(engine, Incarnation::from_bytes([1; 16]), 0).unwrap();
+        let clinic = Clinic::open(&store, 1).await;
+        let mut patients = Vec::new();
+        for number in 1..=3 {
+            let patient = clinic.patient(&store, number).await;
+            patient.deposit(&store, vec![init(number, 7), data(number, 0)]).await;
+            patients.push(patient);
+        }
+        patients.sort_by_key(crate::store::conformance::Patient::grant);
+        for late in [1, 2] {
+            patients[late].revoke(&store).await;
+        }
+        assert_eq!(store.delete_revoked().await, Ok(Progress::More));
+        assert_eq!(store.sweep().deleting, Some(patients[1].grant()));
+        assert_eq!(store.delete_revoked().await, Ok(Progress::More));
+        assert_eq!(store.sweep().deleting, Some(patients[2].grant()));
+        // It lies before where the deleting is.
+        patients[0].revoke(&store).await;
+        while store.purge(NOW).await.unwrap() == Progress::More {}
+        let found =
+            store.read(|rows| next_step(rows, None, &HashSet::new()).map(|found| found.is_none())).await;
+        assert_eq!(found, Ok(true));
+        assert_eq!(deletions::unfinished(store.engine.as_ref()).unwrap().len(), 3);
+    }
 }
