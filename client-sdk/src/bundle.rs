@@ -49,15 +49,32 @@ impl Patient {
         if is_good && now.since(row.bundle_verified) < FRESH && row.bundle_need == BundleNeed::Usual {
             return Ok(kept);
         }
-        let newer = match self.mirrored(&row, &kept, now).await {
-            Ok(bundle) => Ok(bundle),
-            Err(_) => self.published(&row, &kept, now).await,
-        };
-        match newer {
+        match self.newer(&row, &kept, now).await {
             Ok(bundle) => self.adopt(id, bundle, now).await,
             // What is kept may still be sealed with.
             Err(_) if is_good => Ok(kept),
             Err(error) => Err(error),
+        }
+    }
+
+    /// Looks for a newer bundle than the kept one, whatever the grant's phase: for a word of the organization's that
+    /// the kept one does not vouch for, as after a succession of roots.
+    pub(crate) async fn renew_bundle(&self, id: GrantId) -> Result<()> {
+        let load_both = move |tx: &ReadTransaction<'_>| {
+            let row = GrantRow::load(tx, &id)?;
+            let kept = load(tx, &id, &row)?;
+            Ok((GrantRow { bundle_need: BundleNeed::Fresh, ..row }, kept))
+        };
+        let (row, kept) = self.store.read(load_both).await?;
+        let now = self.clock.now();
+        let bundle = self.newer(&row, &kept, now).await?;
+        self.adopt(id, bundle, now).await.map(drop)
+    }
+
+    async fn newer(&self, row: &GrantRow, kept: &KeyBundle, now: Timestamp) -> Result<KeyBundle> {
+        match self.mirrored(row, kept, now).await {
+            Ok(bundle) => Ok(bundle),
+            Err(_) => self.published(row, kept, now).await,
         }
     }
 
@@ -79,7 +96,7 @@ impl Patient {
     async fn adopt(&self, id: GrantId, bundle: KeyBundle, now: Timestamp) -> Result<KeyBundle> {
         self.store
             .write(move |tx| {
-                let mut row = GrantRow::load_active(tx, &id)?;
+                let mut row = GrantRow::load(tx, &id)?;
                 // Another pass may have been faster.
                 load(tx, &id, &row)?.pin().check(&bundle)?;
                 keep(tx, &id, &bundle)?;

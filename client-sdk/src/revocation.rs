@@ -82,6 +82,9 @@ impl Patient {
     /// this grant's own key signed (another device's), or the organization's confirmation (of a lapse too).
     pub(crate) async fn believe_closed(&self, grant: GrantId) -> Result<PassOutcome> {
         let report = self.open_channel(grant).await?.grant_status().await?;
+        if let Some(confirmation) = &report.confirmation {
+            self.renew_authority(grant, confirmation).await?;
+        }
         let adopt = move |vault: &Vault| {
             vault.write(|tx| {
                 let row = GrantRow::load(tx, &grant)?;
@@ -123,6 +126,7 @@ impl Patient {
     /// Takes a confirmation that the pinned organization signed for this grant. Anything else is the relay's noise:
     /// the stop stays pending.
     async fn confirm(&self, grant: GrantId, confirmation: UnverifiedConfirmation) -> Result<RevocationState> {
+        self.renew_authority(grant, &confirmation).await?;
         let take = move |tx: &mut sealcare_vault::WriteTransaction<'_>| {
             let mut row = GrantRow::load(tx, &grant)?;
             let authority = bundle::load(tx, &grant, &row)?;
@@ -134,6 +138,22 @@ impl Patient {
             Ok(RevocationState::Confirmed { at })
         };
         self.store.write(take).await
+    }
+
+    /// A confirmation that the kept bundle does not vouch for may be signed by a later key of the organization's:
+    /// then a newer bundle is looked for, which the pin must allow. Without one, the confirmation stays noise.
+    async fn renew_authority(&self, grant: GrantId, shown: &UnverifiedConfirmation) -> Result<()> {
+        let shown = shown.clone();
+        let is_vouched = move |tx: &ReadTransaction<'_>| {
+            let authority = bundle::load(tx, &grant, &GrantRow::load(tx, &grant)?)?;
+            Ok(confirmed_at(&grant, &authority, shown).is_some())
+        };
+        if !self.store.read(is_vouched).await? {
+            if let Err(error) = self.renew_bundle(grant).await {
+                tracing::debug!(%error, "no newer bundle for a confirmation");
+            }
+        }
+        Ok(())
     }
 }
 
