@@ -140,3 +140,65 @@ fn shut_out(
     Account::renew(tx)?;
     Ok(stopped)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        fixture::{Fixture, NOW},
+        recovery::{
+            forget_former,
+            state::{Answer, FormerLook},
+        },
+    };
+
+    async fn searches(fixture: &Fixture) -> Vec<RelaySearch> {
+        fixture.patient.store.read(|tx| Ok(State::load(tx)?.searches)).await.unwrap()
+    }
+
+    async fn sheet_with_another_relay(fixture: &Fixture) -> RecoverySheet {
+        let text = fixture.patient.recovery_sheet().await.unwrap().to_text();
+        RecoverySheet::from_text(&format!("{}relay: https://localhost:2\n", text.as_str())).unwrap()
+    }
+
+    #[tokio::test]
+    async fn relays_that_only_the_sheet_names_are_searched() {
+        for how in [Recovery::Keep, Recovery::Stolen] {
+            let fixture = Fixture::new().await;
+            let sheet = sheet_with_another_relay(&fixture).await;
+            fixture.patient.go_on_from(&sheet, how).await.unwrap();
+            let searches = searches(&fixture).await;
+            let (age, _) = how.search();
+            let is_its =
+                |s: &&RelaySearch| s.relay.as_str() == "https://localhost:2" && s.age == age && !s.is_done();
+            assert_eq!(searches.iter().filter(is_its).count(), 1, "{how:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_former_secret_is_given_up_only_after_a_last_look() {
+        let fixture = Fixture::new().await;
+        let (store, grant) = (fixture.patient.store.clone(), fixture.grant);
+        let sheet = fixture.patient.recovery_sheet().await.unwrap();
+        fixture.patient.shut_out_stolen(&sheet).await.unwrap();
+        let end = |tx: &mut WriteTransaction<'_>| {
+            let mut state = State::load(tx)?;
+            (0..20).for_each(|_| state.searches[0].advance(Answer::Unknown, NOW));
+            state.save(tx)?;
+            forget_former(tx)
+        };
+        store.write(end).await.unwrap();
+        let confirm = move |tx: &mut WriteTransaction<'_>| {
+            let mut row = GrantRow::load(tx, &grant)?;
+            row.phase = Phase::Revoked(1);
+            row.save(tx, &grant)?;
+            forget_former(tx)
+        };
+        store.write(confirm).await.unwrap();
+        let look = &searches(&fixture).await[0];
+        assert!(look.look == FormerLook::Last && look.next == 0 && !look.is_ended());
+        assert!(store.read(|tx| Account::has_former(tx)).await.unwrap());
+        store.write(end).await.unwrap();
+        assert!(!store.read(|tx| Account::has_former(tx)).await.unwrap());
+    }
+}
