@@ -95,6 +95,8 @@ fn of_client(error: &ClientError) -> Option<&'static str> {
         ClientError::LyingRelay => {
             "Nothing was told to anybody. Ask the organization; tell the relay's operator."
         }
+        ClientError::SearchUnfinished => "Run `sealcare recover` again: it goes on there.",
+        ClientError::TooManyGrants => "Tell the relay's operator; the grants that were found are kept.",
         ClientError::TheftPending => "Run `sealcare share` until they are confirmed, then again.",
         ClientError::NothingOffered => "Run `sealcare share`, or choose anew with `sealcare scope`.",
         ClientError::AlreadyAccepted => "See `sealcare grants`; share with `sealcare share`.",

@@ -168,8 +168,12 @@ fn of_client(error: &ClientError) -> Exit {
         | ClientError::AlreadyAccepted
         | ClientError::WrongOrganization
         | ClientError::LyingRelay
+        | ClientError::TooManyGrants
+        | ClientError::NothingOffered
         | ClientError::TheftPending => Exit::Refused,
-        ClientError::Unsettled | ClientError::OrganizationNotListed => Exit::Unavailable,
+        ClientError::Unsettled | ClientError::SearchUnfinished | ClientError::OrganizationNotListed => {
+            Exit::Unavailable
+        }
         ClientError::Kept(_) => Exit::Storage,
         _ => Exit::Failed,
     }

@@ -59,8 +59,10 @@ async fn what_a_pause_on_another_device_refused_follows_on_resume() {
     fixture.patient.resume(fixture.grant).await.unwrap();
     assert_eq!(fixture.packed().await, ["r0", "r1"]);
     assert_eq!(fixture.row().await.outbox.records_confirmed, 0);
-    assert_eq!(fixture.deposit_all(NOW).await, (1, 1));
-    fixture.hear_reply(NOW, |reply| reply.next_sequence = 2).await;
+    // Another session, and not of the same instant.
+    let later = NOW.plus(HOUR);
+    assert_eq!(fixture.deposit_all(later).await, (1, 1));
+    fixture.hear_reply(later, |reply| reply.next_sequence = 2).await;
     assert_eq!(fixture.packed().await, [""; 0], "once");
     let outbox = fixture.row().await.outbox;
     assert_eq!((outbox.records_confirmed, outbox.records_pending), (2, 0));
