@@ -118,8 +118,8 @@ mod tests {
     const LAB: RecordType = RecordType::LabResult;
     const HEART: RecordType = RecordType::HeartRate;
 
-    fn at(millis: u64) -> Option<Timestamp> {
-        Some(Timestamp::from_millis(millis))
+    const fn at(millis: u64) -> Timestamp {
+        Timestamp::from_millis(millis)
     }
 
     fn change(types: Option<&[RecordType]>, period: PeriodChange, reach: Reach) -> ScopeChange {
@@ -128,24 +128,24 @@ mod tests {
 
     #[test]
     fn without_a_yes_nothing_is_added_and_all_that_is_taken_out_is() {
-        let old = SharedScope { types: [HEART, LAB].into(), from: at(5) };
+        let old = SharedScope { types: [HEART, LAB].into(), from: Some(at(5)) };
         for (types, period, expected, from) in [
-            (Some(&[HEART][..]), PeriodChange::Kept, vec![HEART], at(5)),
-            (Some(&[HEART, RecordType::Immunization]), PeriodChange::AllDates, vec![HEART], at(5)),
-            (None, PeriodChange::Since(9), vec![HEART, LAB], at(9)),
-            (None, PeriodChange::Since(1), vec![HEART, LAB], at(5)),
+            (Some(&[HEART][..]), PeriodChange::Kept, vec![HEART], Some(at(5))),
+            (Some(&[HEART, RecordType::Immunization]), PeriodChange::AllDates, vec![HEART], Some(at(5))),
+            (None, PeriodChange::Since(9), vec![HEART, LAB], Some(at(9))),
+            (None, PeriodChange::Since(1), vec![HEART, LAB], Some(at(5))),
         ] {
             let new = change(types, period, Reach::Narrower).applied_to(&old);
             assert_eq!((new.types, new.from), (expected.into_iter().collect(), from));
         }
         let all_dates = SharedScope { from: None, ..old };
         let since = change(None, PeriodChange::Since(9), Reach::Narrower).applied_to(&all_dates);
-        assert_eq!(since.from, at(9));
+        assert_eq!(since.from, Some(at(9)));
     }
 
     #[test]
     fn with_a_yes_a_change_is_taken_as_it_was_said() {
-        let old = SharedScope { types: [HEART].into(), from: at(5) };
+        let old = SharedScope { types: [HEART].into(), from: Some(at(5)) };
         let wider = change(Some(&[LAB]), PeriodChange::AllDates, Reach::Whole).applied_to(&old);
         assert_eq!((wider.types, wider.from), ([LAB].into(), None));
         let kept = change(None, PeriodChange::Kept, Reach::Whole).applied_to(&old);

@@ -148,10 +148,11 @@ impl Patient {
             let authority = bundle::load(tx, &grant, &GrantRow::load(tx, &grant)?)?;
             Ok(confirmed_at(&grant, &authority, shown).is_some())
         };
-        if !self.store.read(is_vouched).await? {
-            if let Err(error) = self.renew_bundle(grant).await {
-                tracing::debug!(%error, "no newer bundle for a confirmation");
-            }
+        if self.store.read(is_vouched).await? {
+            return Ok(());
+        }
+        if let Err(error) = self.renew_bundle(grant).await {
+            tracing::debug!(%error, "no newer bundle for a confirmation");
         }
         Ok(())
     }

@@ -36,7 +36,7 @@ use crate::{
 use state::{Decision, FormerLook, RelaySearch, SecretAge, State, Urgency};
 
 /// How long one relay is searched in one pass.
-const SEARCH_TIME_MAX: Duration = Duration::from_secs(60);
+const SEARCH_TIME_MAX: Duration = Duration::from_mins(1);
 
 /// What becomes of the grants that are found.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -314,7 +314,8 @@ mod tests {
         for minutes in [1, 2, 4] {
             found.put_off(NOW);
             let wait = Duration::from_mins(minutes);
-            assert!(!is_due(&found, wait - Duration::from_millis(1)) && is_due(&found, wait));
+            let just_before = wait.saturating_sub(Duration::from_millis(1));
+            assert!(!is_due(&found, just_before) && is_due(&found, wait));
             assert!(found.is_due(NOW, Urgency::Asked));
         }
         (0..100).for_each(|_| found.put_off(NOW));

@@ -197,8 +197,8 @@ mod tests {
         store.write(confirm).await.unwrap();
         let look = &searches(&fixture).await[0];
         assert!(look.look == FormerLook::Last && look.next == 0 && !look.is_ended());
-        assert!(store.read(|tx| Account::has_former(tx)).await.unwrap());
+        assert!(store.read(Account::has_former).await.unwrap());
         store.write(end).await.unwrap();
-        assert!(!store.read(|tx| Account::has_former(tx)).await.unwrap());
+        assert!(!store.read(Account::has_former).await.unwrap());
     }
 }
