@@ -99,9 +99,9 @@ impl Gateway {
             answering.await;
             Ok(())
         });
-        let stopping = stop.clone();
+        let (link, stopping) = (subscriber.state(), stop.clone());
         tasks.spawn(async move { Ok(subscriber.run(stopping).await?) });
-        tasks.spawn(upkeep::keep_up(Arc::clone(&desk), stop.clone()));
+        tasks.spawn(upkeep::keep_up(Arc::clone(&desk), link, stop.clone()));
         tasks.spawn(take_up(desk, organization, head, stop.clone()));
     }
 }

@@ -1,9 +1,10 @@
-//! What is done every hour: keys follow each other, silent grants are looked for, and the operator is warned.
+//! What is done every hour, and once more in it when the relay has been heard to its end: keys follow each other, silent grants are looked for, and the operator is warned.
 
 use std::collections::BTreeMap;
 use std::{sync::Arc, time::Duration};
 
-use sealcare_provider::{Alarm, Timestamp};
+use sealcare_provider::{Alarm, LinkState, Timestamp};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::desk::Desk;
@@ -20,13 +21,19 @@ const WARNED_AGAIN_AFTER: Duration = Duration::from_hours(24);
 ///
 /// # Errors
 /// Those after which nothing can be kept any more.
-pub(crate) async fn keep_up(desk: Arc<Desk>, stop: CancellationToken) -> Result<()> {
+pub(crate) async fn keep_up(
+    desk: Arc<Desk>,
+    mut link: watch::Receiver<LinkState>,
+    stop: CancellationToken,
+) -> Result<()> {
     let mut hourly = tokio::time::interval(INTERVAL);
+    let mut has_heard = false;
     let mut warned = Warned::default();
     loop {
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
-            _ = hourly.tick() => {}
+            _ = hourly.tick() => has_heard = false,
+            () = caught_up(&mut link), if !has_heard => has_heard = true,
         }
         let rotated = desk.blocking(|desk| {
             desk.organization().rotate(desk.now(), &mut rand::rng())?;
@@ -48,6 +55,16 @@ pub(crate) async fn keep_up(desk: Arc<Desk>, stop: CancellationToken) -> Result<
             Err(error) => survivable(error, "alarms could not be looked for")?,
         }
     }
+}
+
+/// Completes when the subscription becomes live.
+async fn caught_up(link: &mut watch::Receiver<LinkState>) {
+    while link.changed().await.is_ok() {
+        if *link.borrow_and_update() == LinkState::Live {
+            return;
+        }
+    }
+    std::future::pending().await
 }
 
 /// When each alarm that is raised was last logged.

@@ -109,6 +109,11 @@ impl Organization {
         Ok(found)
     }
 
+    /// Everything that the relay had has come: from here on, silence is silence.
+    pub(crate) fn has_listened(&self, now: Timestamp) -> Result<()> {
+        self.vault.write(|tx| listen(tx, now, true).map(drop))
+    }
+
     fn sweep_statements(&self, limits: &Limits, found: &mut Silence) -> Result<()> {
         let mut range = KeyRange::all();
         loop {

@@ -153,8 +153,11 @@ impl Subscriber {
             match delivery {
                 None => return Ok(()),
                 Some(Delivery::CaughtUp { incarnation }) => {
-                    let organization = Arc::clone(&self.organization);
-                    blocking(move || organization.meet_store(&incarnation)).await?;
+                    let (organization, now) = (Arc::clone(&self.organization), self.clock.now());
+                    let met = move || {
+                        organization.meet_store(&incarnation).and_then(|()| organization.has_listened(now))
+                    };
+                    blocking(met).await?;
                     self.stand(LinkState::Live);
                 }
                 Some(Delivery::Batch(batch)) => {

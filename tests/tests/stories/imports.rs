@@ -31,7 +31,7 @@ async fn an_import_that_is_killed_goes_on_where_it_was() {
     let cast = Cast::start().await;
     let rosa = cast.phone("rosa").await;
     let export = cast.file("export.xml", generated(DAYS));
-    rosa.is_killed_after(512 << 10, &["import", "--yes", &export]).await;
+    rosa.is_killed_after(5 << 20, &["import", "--yes", &export]).await;
     let report = rosa.tells(&["import", "--yes", &export]).await;
     assert!(report["went_on_after"].as_u64().unwrap() > 0, "{report}");
     let counts = rosa.tells(&["status"]).await["records"].take();
