@@ -64,7 +64,7 @@ async fn caught_up(link: &mut watch::Receiver<LinkState>) {
             return;
         }
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// When each alarm that is raised was last logged.
