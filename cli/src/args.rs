@@ -30,8 +30,8 @@ Exit status:
   0   done
   1   failed, or `doctor` found a problem
   64  wrong usage or configuration
-  65  the input (a file, an invitation) is not acceptable; nothing was changed, but for a file that changed
-      while it was read: then what was whole until there is kept
+  65  the input (a file, an invitation) is not acceptable; nothing was changed (of a file that
+      changed while it was read, whole records may be kept)
   66  an input file cannot be read
   69  the relay or the organization's domain is not available; try again, nothing is lost
   74  the disk or the account's storage failed
