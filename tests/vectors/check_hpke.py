@@ -20,6 +20,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 SUITE = b"HPKE" + bytes.fromhex("647a00010002")
 XWING_LABEL = bytes.fromhex("5c2e2f2f5e5c")
+# Fields of the keys that are not in hex.
+TEXTS = ("recovery_code", "relay_origin", "short_code")
 checked = 0
 
 
@@ -136,7 +138,7 @@ def check_counted(case, secret, label):
 
 
 def check_names(keys):
-    field = {name: bytes.fromhex(value) for name, value in keys.items() if name not in ("relay_origin", "short_code")}
+    field = {name: bytes.fromhex(value) for name, value in keys.items() if name not in TEXTS}
     check("the epoch key id", sha256(field["epoch_public_key"])[:8], field["epoch_key_id"])
     origin = keys["relay_origin"].encode()
     prk = extract(b"", field["account_secret"])
